@@ -1,0 +1,52 @@
+package service
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"time"
+)
+
+// Config is what a broker can be told. The zero value works.
+type Config struct {
+	// Limits are the maxima; zero fields are the defaults of contract section 3.
+	Limits Limits
+	// Logger gets one line for each surprising event. Default: nowhere.
+	Logger *slog.Logger
+	// Now is the clock that stamps messages and looks up times; nothing else depends on it (P14).
+	Now func() time.Time
+	// NewToken makes incarnations: random text, never the same twice.
+	NewToken func() string
+	// FlushInterval is how long a lazy commit of a position may wait. Default 500 ms, at most 1 s.
+	FlushInterval time.Duration
+	// PollInterval is how often the heads of topics somebody waits on are read where other brokers
+	// may append. Default 200 ms.
+	PollInterval time.Duration
+	// SweepInterval is how often rows that deleted topics left behind are looked for. Default 60 s.
+	SweepInterval time.Duration
+	// CachedTopics bounds the topics, and CachedConsumers the consumers, that are known without
+	// asking the store. Default 100,000 each.
+	CachedTopics, CachedConsumers int
+}
+
+// trusted is how long a cached incarnation or position is good for (P12, contract section 4).
+const trusted = time.Second
+
+func (c Config) withDefaults() Config {
+	c.Limits = c.Limits.withDefaults()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.NewToken == nil {
+		c.NewToken = rand.Text
+	}
+	orDefault(&c.FlushInterval, 500*time.Millisecond)
+	c.FlushInterval = min(c.FlushInterval, trusted)
+	orDefault(&c.PollInterval, 200*time.Millisecond)
+	orDefault(&c.SweepInterval, time.Minute)
+	orDefault(&c.CachedTopics, 100_000)
+	orDefault(&c.CachedConsumers, 100_000)
+	return c
+}

@@ -1,0 +1,198 @@
+package service
+
+import (
+	"context"
+	"sync"
+)
+
+// lanes runs work in groups (P7): what arrives while a lane's group is under way forms its next
+// group, so a group grows exactly as long as the store is slow, and no timer is needed. A lane
+// runs one group at a time; different lanes run at the same time.
+//
+// A panic in run is not recovered: the state of the group would be unknown, so the process ends.
+type lanes[Req, Res any] struct {
+	run   func(lane int, group []*job[Req, Res])
+	queue *quota
+	// groupLen and groupBytes bound one group.
+	groupLen   int
+	groupBytes int64
+
+	lanes   []lane[Req, Res]
+	running sync.WaitGroup
+	mu      sync.RWMutex // held for reading while a job is handed over, for writing by close
+	closed  bool
+}
+
+type lane[Req, Res any] struct {
+	mu     sync.Mutex
+	queue  []*job[Req, Res]
+	active bool
+}
+
+// job is one request on its way through a lane. run sets res or err.
+type job[Req, Res any] struct {
+	req  Req
+	size int64
+	res  Res
+	err  error
+	done chan struct{}
+}
+
+// quota bounds what waits in all lanes of one kind together.
+type quota struct {
+	mu       sync.Mutex
+	requests int
+	bytes    int64
+}
+
+func (q *quota) take(bytes int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.requests < 1 || q.bytes < bytes {
+		return false
+	}
+	q.requests--
+	q.bytes -= bytes
+	return true
+}
+
+func (q *quota) give(bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.requests++
+	q.bytes += bytes
+}
+
+func newLanes[Req, Res any](n int, queue *quota, run func(int, []*job[Req, Res])) *lanes[Req, Res] {
+	return &lanes[Req, Res]{
+		run: run, queue: queue, groupLen: 4096, groupBytes: 16 << 20, lanes: make([]lane[Req, Res], n),
+	}
+}
+
+// do hands a request to the lane of a bucket and waits for its result. A caller that goes away
+// never cancels a group: it gets ErrOutcomeUnknown, and the group goes on without it.
+func (l *lanes[Req, Res]) do(ctx context.Context, bucket Bucket, req Req, size int64) (Res, error) {
+	j := &job[Req, Res]{req: req, size: size, done: make(chan struct{})}
+	if err := l.submit(bucket, j); err != nil {
+		return j.res, err
+	}
+	return j.wait(ctx)
+}
+
+func (j *job[Req, Res]) wait(ctx context.Context) (Res, error) {
+	select {
+	case <-j.done:
+		return j.res, j.err
+	case <-ctx.Done():
+		var none Res
+		return none, ErrOutcomeUnknown.Because(ctx.Err())
+	}
+}
+
+// submit hands a job to the lane of a bucket. Without an error, run will see it, once.
+func (l *lanes[Req, Res]) submit(bucket Bucket, j *job[Req, Res]) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return errClosed
+	}
+	if !l.queue.take(j.size) {
+		return ErrOverloaded
+	}
+	i := int(bucket) % len(l.lanes)
+	lane := &l.lanes[i]
+	lane.mu.Lock()
+	defer lane.mu.Unlock()
+	lane.queue = append(lane.queue, j)
+	if !lane.active {
+		lane.active = true
+		l.running.Go(func() { l.work(i) })
+	}
+	return nil
+}
+
+// work runs the groups of one lane until nothing is queued.
+func (l *lanes[Req, Res]) work(i int) {
+	for {
+		group := l.next(&l.lanes[i])
+		if group == nil {
+			return
+		}
+		l.run(i, group)
+		for _, j := range group {
+			l.queue.give(j.size)
+			close(j.done)
+		}
+	}
+}
+
+func (l *lanes[Req, Res]) next(lane *lane[Req, Res]) []*job[Req, Res] {
+	lane.mu.Lock()
+	defer lane.mu.Unlock()
+	n, size := 0, int64(0)
+	for n < len(lane.queue) && n < l.groupLen && (n == 0 || size+lane.queue[n].size <= l.groupBytes) {
+		size += lane.queue[n].size
+		n++
+	}
+	if n == 0 {
+		lane.active = false
+		lane.queue = nil
+		return nil
+	}
+	group := lane.queue[:n:n]
+	lane.queue = lane.queue[n:]
+	return group
+}
+
+// close refuses new work and waits until what is queued is done, or ctx ends.
+func (l *lanes[Req, Res]) close(ctx context.Context) error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	return waitFor(ctx, &l.running)
+}
+
+// waitFor waits for a group of goroutines to end, or for ctx.
+func waitFor(ctx context.Context, group *sync.WaitGroup) error {
+	ended := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// attempt runs a group as P7 says: a failure that certainly stored nothing is tried once more as
+// it is; where splits says that one request's data may be at fault, each request is run alone; an
+// unknown outcome is never repeated here. It returns a result or an error for each request.
+func attempt[Req, Res any](requests []Req, call func([]Req) ([]Res, error), splits func(error) bool) ([]Res, []error) {
+	results, err := call(requests)
+	if err != nil && repeatable(err) && !splits(err) {
+		results, err = call(requests)
+	}
+	errs := make([]error, len(requests))
+	if err == nil {
+		return results, errs
+	}
+	results = make([]Res, len(requests))
+	if !splits(err) {
+		for i := range errs {
+			errs[i] = err
+		}
+		return results, errs
+	}
+	for i := range requests {
+		one, err := call(requests[i : i+1])
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		results[i] = one[0]
+	}
+	return results, errs
+}

@@ -1,0 +1,347 @@
+package service
+
+import (
+	"slices"
+	"time"
+)
+
+// AppendRequest is one produce request, checked for form, with its topic resolved.
+type AppendRequest struct {
+	Topic    TopicID
+	Producer ProducerID
+	// ProdName is the name that was sent, "" when none was.
+	ProdName string
+	// Epoch and ExpectedOffset are nil when they were not sent, Seq is NoSeq.
+	Epoch          *int64
+	Seq            int64
+	ExpectedOffset *Offset
+	Incarnation    string
+	Payloads       []Payload
+}
+
+// AppendResult is the answer to one AppendRequest.
+type AppendResult struct {
+	// Err refuses the request; nothing of it was stored and the rest is zero.
+	Err *Error
+	// Ranges says where each run of messages is, in the order of the request; Count is their sum.
+	Ranges []Range
+	Count  int
+	// Duplicate is true when nothing was appended: all was stored before.
+	Duplicate   bool
+	Incarnation string
+}
+
+// Range is a run of messages at consecutive offsets.
+type Range struct {
+	Seq    int64  // of the first, or NoSeq
+	Offset Offset // of the first, or −1 when these messages were trimmed
+	Count  int
+}
+
+// NamedProducer is the key of a producer's name.
+type NamedProducer struct {
+	Topic TopicID
+	Name  string
+}
+
+// SeqKey is the key of a sequenced message.
+type SeqKey struct {
+	NamedProducer
+	Seq int64
+}
+
+// AppendState is what a group is decided on: rows read under their locks (P3 a–c).
+type AppendState struct {
+	// Heads are the topics that exist.
+	Heads map[TopicID]Head
+	// Producers are the rows of the ids that were sent; Named those of the names, sent or found in
+	// Producers, that exist.
+	Producers map[ProducerID]Producer
+	Named     map[NamedProducer]Producer
+	// Stored are the messages found under the seqs of Duplicates.
+	Stored map[SeqKey]Message
+}
+
+// AppendPlan is what an Append has to write, and what it answers.
+type AppendPlan struct {
+	// Results has one entry for each request.
+	Results []AppendResult
+	// Topics are the heads after the group, of the topics that got messages, with these messages.
+	Topics []TopicAppend
+	// Producers are the named producers of all requests accepted, duplicates included: writing
+	// them is what makes the answer to a duplicate durable (P4).
+	Producers []ProducerAdvance
+}
+
+// TopicAppend is what one group adds to one topic.
+type TopicAppend struct {
+	Head     Head // after the group
+	Messages []Message
+}
+
+// ProducerAdvance is the new state of a named producer. Where the row does not exist it is to be
+// inserted with epoch 0, and if another has inserted it meanwhile, AddCount is added to its count.
+type ProducerAdvance struct {
+	NamedProducer
+	NextSeq    int64
+	LastOffset Offset
+	AddCount   int64
+	Exists     bool
+}
+
+// ProducerName returns the name a request produces under, given the row of its producer id: the
+// registered name, or, for an anonymous producer, whichever was sent.
+func (r *AppendRequest) ProducerName(row Producer) string {
+	if row.Name != "" {
+		return row.Name
+	}
+	return r.ProdName
+}
+
+// Duplicates lists the seqs of the group that lie below their producer's NextSeq: those whose
+// messages Append must read before it plans (P3 c).
+func (s *AppendState) Duplicates(requests []AppendRequest) []SeqKey {
+	seen := map[SeqKey]bool{}
+	var keys []SeqKey
+	for i := range requests {
+		r := &requests[i]
+		if r.Seq == NoSeq {
+			continue
+		}
+		key := NamedProducer{r.Topic, r.ProducerName(s.Producers[r.Producer])}
+		named, ok := s.Named[key]
+		if !ok {
+			continue
+		}
+		for seq := r.Seq; seq < min(r.Seq+int64(len(r.Payloads)), named.NextSeq); seq++ {
+			if k := (SeqKey{key, seq}); !seen[k] {
+				seen[k] = true
+				keys = append(keys, k)
+			}
+		}
+	}
+	return keys
+}
+
+// PlanAppend decides a group of requests one after another, each against the state that those
+// before it leave (P4). It is the only place where the rules of produce stand.
+func PlanAppend(requests []AppendRequest, state AppendState, now time.Time) AppendPlan {
+	p := appendPlanner{
+		state:  state,
+		now:    now.UTC().Truncate(time.Microsecond),
+		topics: map[TopicID]*TopicAppend{},
+		named:  map[NamedProducer]*ProducerAdvance{},
+		added:  map[SeqKey]Message{},
+	}
+	plan := AppendPlan{Results: make([]AppendResult, len(requests))}
+	for i := range requests {
+		result, refusal := p.decide(&requests[i])
+		if refusal != nil {
+			result = AppendResult{Err: refusal}
+		}
+		plan.Results[i] = result
+	}
+	for _, id := range p.order {
+		plan.Topics = append(plan.Topics, *p.topics[id])
+	}
+	for _, key := range p.producers {
+		plan.Producers = append(plan.Producers, *p.named[key])
+	}
+	return plan
+}
+
+type appendPlanner struct {
+	state     AppendState
+	now       time.Time
+	topics    map[TopicID]*TopicAppend // what the group has added so far
+	order     []TopicID
+	named     map[NamedProducer]*ProducerAdvance // the producers touched so far
+	producers []NamedProducer
+	added     map[SeqKey]Message // sequenced messages of this group
+}
+
+func (p *appendPlanner) decide(r *AppendRequest) (AppendResult, *Error) {
+	head, ok := p.state.Heads[r.Topic]
+	if !ok {
+		return AppendResult{}, ErrTopicNotFound
+	}
+	if r.Incarnation != "" && r.Incarnation != head.Incarnation {
+		return AppendResult{}, errIncarnation(head.Incarnation)
+	}
+	name, refusal := p.admit(r)
+	if refusal != nil {
+		return AppendResult{}, refusal
+	}
+	known, refusal := p.stored(r, name, head.First)
+	if refusal != nil {
+		return AppendResult{}, refusal
+	}
+	fresh := r.Payloads[count(known):]
+	next := p.next(head)
+	if len(fresh) > 0 && r.ExpectedOffset != nil && *r.ExpectedOffset != next {
+		return AppendResult{}, errAppendConflict(next)
+	}
+	if len(fresh) > 0 {
+		known = join(known, Range{Seq: p.append(r, name, head, fresh), Offset: next, Count: len(fresh)})
+	} else {
+		p.touch(NamedProducer{r.Topic, name})
+	}
+	return AppendResult{
+		Ranges: known, Count: len(r.Payloads), Duplicate: len(fresh) == 0, Incarnation: head.Incarnation,
+	}, nil
+}
+
+// admit finds the name a request is stored under, and checks its producer and its session.
+func (p *appendPlanner) admit(r *AppendRequest) (string, *Error) {
+	row, ok := p.state.Producers[r.Producer]
+	if !ok || row.Topic != r.Topic || (row.Name != "" && row.Epoch == 0) {
+		return "", ErrProducerNotFound
+	}
+	if row.Name != "" && r.ProdName != "" && r.ProdName != row.Name {
+		return "", Invalid("prod_name", "this producer is registered as %q", row.Name)
+	}
+	name := r.ProducerName(row)
+	if r.Seq == NoSeq && r.Epoch == nil {
+		return name, nil
+	}
+	if name == "" {
+		return "", Invalid("prod_name", "seq and epoch belong to a named producer")
+	}
+	named, ok := p.state.Named[NamedProducer{r.Topic, name}]
+	if !ok || named.Epoch == 0 {
+		return "", ErrProducerNotFound
+	}
+	switch {
+	case r.Epoch == nil:
+	case *r.Epoch < named.Epoch:
+		return "", errProducerFenced(named.Epoch)
+	case *r.Epoch > named.Epoch:
+		return "", errUnknownEpoch(named.Epoch)
+	}
+	return name, nil
+}
+
+// stored returns where those messages of the request are that were stored before.
+func (p *appendPlanner) stored(r *AppendRequest, name string, first Offset) ([]Range, *Error) {
+	if r.Seq == NoSeq {
+		return nil, nil
+	}
+	key := NamedProducer{r.Topic, name}
+	nextSeq := p.producer(key).NextSeq
+	if r.Seq > nextSeq {
+		return nil, errSeqGap(nextSeq)
+	}
+	var known []Range
+	for i := range r.Payloads {
+		seq := r.Seq + int64(i)
+		if seq >= nextSeq {
+			break
+		}
+		m, ok := p.added[SeqKey{key, seq}]
+		if !ok {
+			m, ok = p.state.Stored[SeqKey{key, seq}]
+		}
+		if !ok || m.Offset < first {
+			known = join(known, Range{Seq: seq, Offset: -1, Count: 1})
+			continue
+		}
+		if !m.Same(&r.Payloads[i]) {
+			return nil, errSeqReused(seq)
+		}
+		known = join(known, Range{Seq: seq, Offset: m.Offset, Count: 1})
+	}
+	return known, nil
+}
+
+// append adds messages to the group and returns the seq of the first.
+func (p *appendPlanner) append(r *AppendRequest, name string, head Head, fresh []Payload) int64 {
+	t, ok := p.topics[r.Topic]
+	if !ok {
+		t = &TopicAppend{Head: head}
+		t.Head.LastAppend = latest(head.LastAppend, p.now)
+		p.topics[r.Topic] = t
+		p.order = append(p.order, r.Topic)
+	}
+	key := NamedProducer{r.Topic, name}
+	seq, firstSeq := NoSeq, NoSeq
+	if r.Seq != NoSeq {
+		seq = r.Seq + int64(len(r.Payloads)-len(fresh))
+		firstSeq = seq
+	}
+	for i := range fresh {
+		m := Message{Payload: fresh[i], Offset: t.Head.Next, ProdName: name, Seq: seq, CreatedAt: t.Head.LastAppend}
+		t.Messages = append(t.Messages, m)
+		t.Head.Next++
+		t.Head.Bytes += m.Size()
+		if seq != NoSeq {
+			p.added[SeqKey{key, seq}] = m
+			seq++
+		}
+	}
+	if name != "" {
+		advance := p.touch(key)
+		advance.AddCount += int64(len(fresh))
+		if r.Seq != NoSeq {
+			advance.NextSeq, advance.LastOffset = seq, t.Head.Next-1
+		}
+	}
+	return firstSeq
+}
+
+func (p *appendPlanner) next(head Head) Offset {
+	if t, ok := p.topics[head.ID]; ok {
+		return t.Head.Next
+	}
+	return head.Next
+}
+
+// producer is a named producer as those requests leave it that were decided so far.
+func (p *appendPlanner) producer(key NamedProducer) ProducerAdvance {
+	if advance, ok := p.named[key]; ok {
+		return *advance
+	}
+	row, ok := p.state.Named[key]
+	if !ok {
+		return ProducerAdvance{NamedProducer: key, LastOffset: -1}
+	}
+	return ProducerAdvance{NamedProducer: key, NextSeq: row.NextSeq, LastOffset: row.LastOffset, Exists: true}
+}
+
+// touch returns the entry of a producer in the plan, made if it is not there yet.
+func (p *appendPlanner) touch(key NamedProducer) *ProducerAdvance {
+	if advance, ok := p.named[key]; ok {
+		return advance
+	}
+	advance := p.producer(key)
+	p.named[key] = &advance
+	p.producers = append(p.producers, key)
+	return &advance
+}
+
+// join appends a run of messages, as part of the last one where it follows on from it.
+func join(ranges []Range, r Range) []Range {
+	if n := len(ranges); n > 0 {
+		last := &ranges[n-1]
+		follows := r.Offset == last.Offset+Offset(last.Count)
+		if last.Offset < 0 {
+			follows = r.Offset < 0
+		}
+		if follows {
+			last.Count += r.Count
+			return ranges
+		}
+	}
+	return append(ranges, r)
+}
+
+func count(ranges []Range) int {
+	n := 0
+	for _, r := range ranges {
+		n += r.Count
+	}
+	return n
+}
+
+func latest(a, b time.Time) time.Time {
+	return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare)
+}

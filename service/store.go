@@ -1,0 +1,228 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Store is what the broker needs of an engine: durable state and units of work on it. Every
+// method is atomic and either committed before it returns nil, or had no effect, or answers
+// ErrOutcomeUnknown. Expected refusals are *Error values; anything else an engine reports is
+// wrapped in one of
+//
+//   - ErrUnavailable: nothing was committed; the same call may be tried again
+//   - ErrStorageFull: nothing was committed, and nothing will be until there is room
+//   - ErrOutcomeUnknown: COMMIT was sent and no trustworthy answer came (P8)
+//   - ErrInternal with ErrBadData in its chain: the database refused the data itself (SQLSTATE classes 22, 23)
+//   - ErrInternal: what is stored contradicts itself
+//
+// An engine makes no decision of its own: in the middle of its transactions it calls PlanAppend,
+// OpenSession, PlanMoves, PlanSeek, PlanStart, so that the rules stand in one place for all
+// engines. A context that ends makes a call return early where that is harmless; it never cancels
+// a COMMIT that was begun. Methods are safe for concurrent use.
+type Store interface {
+	TopicStore
+	ProducerStore
+	MessageStore
+	ConsumerStore
+
+	// Properties describes the engine. They never change while the store is open.
+	Properties() Properties
+	// Ping answers nil when the store can be read and written now.
+	Ping(ctx context.Context) error
+	// Close releases everything. No other call may be under way.
+	Close() error
+}
+
+// Properties are what the broker must know of an engine, each a fact with a meaning of its own.
+type Properties struct {
+	// Engine is its name for people: memory, sqlite or postgres.
+	Engine string
+	// Durability is what an acknowledged message survives.
+	Durability Durability
+	// Lanes is how many groups may be committing at a time (P7). At least 1, at most Buckets.
+	Lanes int
+	// Shared says that other brokers may write to the same store. Where it is false this broker
+	// is the truth and what it committed itself need not be read again (P12).
+	Shared bool
+	// Unsafe lists the settings that weaken Durability, empty when there are none.
+	Unsafe []string
+}
+
+// Durability is the class of an acknowledgement.
+type Durability string
+
+// The durability classes: lost with the process; on disk of one machine; on two machines.
+const (
+	DurabilityMemory     Durability = "memory"
+	DurabilityFsync      Durability = "fsync"
+	DurabilityReplicated Durability = "replicated"
+)
+
+// ErrBadData is in the chain of an ErrInternal when the database refused the data itself. Only
+// then is a group split into single requests (P7).
+var ErrBadData = errors.New("the store refused the data")
+
+// TopicStore keeps topics and their heads.
+type TopicStore interface {
+	// CreateTopic creates a topic that starts at offset 0. ErrTopicExists when there is one.
+	CreateTopic(ctx context.Context, topic NewTopic) (Head, error)
+	// Heads reads the heads of those of the named topics that exist, in any order. It sees every
+	// commit acknowledged, by any broker, before it was called.
+	Heads(ctx context.Context, names []TopicName) ([]Head, error)
+	// ListTopics lists names in byte order that start with prefix and come after after ("" =
+	// from the first), at most limit.
+	ListTopics(ctx context.Context, prefix string, after TopicName, limit int) ([]TopicName, error)
+	// CountClients counts the registered producers and consumers of a topic. A name that messages
+	// were stored under but that never opened a session (epoch 0) is not registered.
+	CountClients(ctx context.Context, topic TopicID) (producers, consumers int64, err error)
+	// DeleteTopic removes a topic and its head and notes its id for Sweep, in one small
+	// transaction. From then on nothing of it can be reached. ErrTopicNotFound.
+	DeleteTopic(ctx context.Context, name TopicName, at time.Time) error
+	// Sweep removes at most about limit rows that deleted topics or Trim left behind, in one small
+	// transaction that blocks no produce. It returns how many; 0 means that nothing is left.
+	Sweep(ctx context.Context, limit int) (int, error)
+}
+
+// NewTopic is a topic to create.
+type NewTopic struct {
+	Name        TopicName
+	Incarnation string
+	At          time.Time
+}
+
+// Head is a topic with the state that orders its appends.
+type Head struct {
+	ID          TopicID
+	Name        TopicName
+	Incarnation string
+	CreatedAt   time.Time
+	// First is the lowest offset that can be read; Next is where the next message goes.
+	First, Next Offset
+	// Bytes is the size of the messages First … Next−1 (Payload.Size).
+	Bytes int64
+	// LastAppend is the CreatedAt of the newest message ever stored, zero when there was none.
+	LastAppend time.Time
+}
+
+// ProducerStore keeps producers and their sessions.
+type ProducerStore interface {
+	// RegisterProducer registers a producer (P2), creating the topic when it is missing. With a
+	// name it opens a session (OpenSession) on the name's one row; without, it makes a new row of
+	// epoch 0. It always writes and commits.
+	RegisterProducer(ctx context.Context, r ProducerRegistration) (Producer, Head, error)
+	// UnregisterProducer ends the session of a named producer (CloseSession: epoch + 1, nothing
+	// else is forgotten) or removes an anonymous one. ErrTopicNotFound, ErrProducerNotFound.
+	UnregisterProducer(ctx context.Context, topic TopicName, id ProducerID) error
+	// Producer reads a registered named producer. It writes and commits, for a client forgets
+	// messages on the strength of the answer (P2). ErrTopicNotFound, ErrProducerNotFound (also for
+	// a name of epoch 0).
+	Producer(ctx context.Context, topic TopicName, name string) (Producer, error)
+	// ListProducers lists the registered producers of a topic by id, after after, at most limit.
+	ListProducers(ctx context.Context, topic TopicID, after ProducerID, limit int) ([]Producer, error)
+	// CountProduced sums the messages ever stored under a name in the topics that exist, or in one
+	// (ErrTopicNotFound). An unknown name has 0.
+	CountProduced(ctx context.Context, name string, topic TopicName) (int64, error)
+}
+
+// ProducerRegistration asks for a producer on a topic. Name and Instance may be "".
+type ProducerRegistration struct {
+	Topic    NewTopic // Incarnation and At are used only if the topic must be created
+	Name     string
+	Instance string
+}
+
+// Producer is the row of one producer. The row of a name exists from the first message stored
+// under it; Epoch 0 with a name means that no session was ever opened.
+type Producer struct {
+	ID    ProducerID
+	Topic TopicID
+	Name  string // "" for an anonymous producer
+	// Epoch is the current session, 1, 2, 3, …; NextSeq the seq expected next (P1).
+	Epoch, NextSeq int64
+	// LastOffset is where the message NextSeq−1 was stored; −1 when NextSeq is 0.
+	LastOffset Offset
+	// Count is how many messages were ever stored under the name, with or without seq.
+	Count int64
+	// Instance is the token that opened the current session; Fenced those that opened the last
+	// eight before it, oldest first (P2).
+	Instance string
+	Fenced   []string
+}
+
+// MessageStore keeps the logs.
+type MessageStore interface {
+	// Append decides and stores a group of produce requests in one transaction in the order of
+	// P3: lock the heads by (bucket, id); lock and read the producers; read what is stored under
+	// the seqs of Duplicates; PlanAppend; insert; advance the heads; advance the producers; commit.
+	// A topic whose head is not there is absent from AppendState, and PlanAppend refuses its
+	// requests alone. Where the plan has Producers it writes and commits even if no message is new.
+	Append(ctx context.Context, requests []AppendRequest, now time.Time) (AppendPlan, error)
+	// Read returns messages from, from+1, … that are stored, in order and without a hole, at most
+	// limit and maxBytes (Payload.Size), but at least one if from is stored. Nothing when from is
+	// the end, or lies below the first offset, or the topic is gone: the caller compares with Heads.
+	Read(ctx context.Context, topic TopicID, from Offset, limit int, maxBytes int64) ([]Message, error)
+	// FindTime returns the offset of the first message stored at or after t, the next offset when
+	// there is none (SearchTime). ErrTopicNotFound.
+	FindTime(ctx context.Context, topic TopicID, t time.Time) (Offset, error)
+	// Trim makes before the first offset of a topic, in one small transaction of its own under the
+	// head's lock; it never moves the floor back, nor beyond the next offset. Bytes is reduced by
+	// what becomes invisible. The rows below go later, by Sweep. ErrTopicNotFound.
+	Trim(ctx context.Context, topic TopicID, before Offset) (Head, error)
+}
+
+// ConsumerStore keeps consumers and their positions.
+type ConsumerStore interface {
+	// RegisterConsumer makes a consumer at PlanStart, or returns the one that has the name already,
+	// unchanged. ErrTopicNotFound and the refusals of PlanStart.
+	RegisterConsumer(ctx context.Context, r ConsumerRegistration) (Consumer, Head, error)
+	// UnregisterConsumer removes a consumer and its position. ErrTopicNotFound, ErrConsumerNotFound.
+	UnregisterConsumer(ctx context.Context, topic TopicName, id ConsumerID) error
+	// Consumers reads those of the given consumers that exist, whose topic exists, in any order.
+	Consumers(ctx context.Context, ids []ConsumerID) ([]Consumer, error)
+	// FindConsumer reads a consumer by name. ErrConsumerNotFound.
+	FindConsumer(ctx context.Context, topic TopicID, name string) (Consumer, error)
+	// ListConsumers lists the consumers of a topic by id, after after, at most limit.
+	ListConsumers(ctx context.Context, topic TopicID, after ConsumerID, limit int) ([]Consumer, error)
+	// Move lets consumers dequeue (contract section 4), in one transaction: lock the consumers by
+	// (bucket, id), read the heads, PlanMoves (which reads messages, from tail where it has them,
+	// else from the store), write the positions that changed, commit.
+	Move(ctx context.Context, requests []MoveRequest, tail ReadFunc, now time.Time) ([]MoveResult, error)
+	// Seek sets a position under the consumer's lock (PlanSeek): SeekNo + 1. ErrConsumerNotFound.
+	Seek(ctx context.Context, r SeekRequest, now time.Time) (Consumer, error)
+	// CommitOffsets flushes lazy commits: each moves its consumer forward only, and only while
+	// SeekNo is still the stored one; the others are ignored, as are consumers that are gone.
+	CommitOffsets(ctx context.Context, commits []OffsetCommit, now time.Time) error
+}
+
+// ConsumerRegistration asks for a consumer on a topic. Name may be "".
+type ConsumerRegistration struct {
+	Topic TopicName
+	Name  string
+	From  Start
+	At    time.Time
+}
+
+// Consumer is the row of one consumer.
+type Consumer struct {
+	ID    ConsumerID
+	Topic TopicID
+	Name  string
+	// Offset is the committed position.
+	Offset Offset
+	// SeekNo counts the seeks; a lazy commit that knows an older number is void.
+	SeekNo   int64
+	LastSeen time.Time
+}
+
+// OffsetCommit is a lazy commit of a consumer's position.
+type OffsetCommit struct {
+	Consumer ConsumerID
+	Offset   Offset
+	SeekNo   int64
+}
+
+// ReadFunc reads messages of a topic like MessageStore.Read. As a tail it may answer nothing for
+// what it does not hold; what it answers must be of the incarnation given.
+type ReadFunc func(topic TopicID, incarnation string, from Offset, limit int, maxBytes int64) ([]Message, error)
