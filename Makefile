@@ -1,0 +1,80 @@
+# `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# What `topiq version` and the metrics report.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# More arguments for the program that a target runs, as in
+# make test ARGS='-run TestAppend'.
+ARGS ?=
+
+# Stamping fails where the checkout belongs to another user or git is missing,
+# and -X main.version says the same.
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
+
+# Run by version: none of them belongs into the module graph of whoever
+# imports the client.
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build and run a server on an embedded file (ARGS: flags of topiq serve)
+	bin/topiq serve $(ARGS)
+
+.PHONY: build
+build: ## Build bin/topiq, a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/topiq ./cmd/topiq
+
+# The race detector is the reason for cgo, and so for a C compiler.
+.PHONY: test
+test: postgres ## Run all tests with the race detector, PostgreSQL included (ARGS: flags of go test)
+	CGO_ENABLED=1 go test -race $(ARGS) ./...
+
+.PHONY: postgres
+postgres: ## Find a PostgreSQL server for the tests, or install one (Debian, as root)
+	@db/postgres/pgtest/install.sh
+
+# deadcode ends with 0 whatever it prints. Generated code is complete rather
+# than used.
+.PHONY: lint
+lint: ## Run the linters, and look for code that nothing reaches
+	go vet ./...
+	$(GOLANGCI_LINT) run $(ARGS)
+	@dead=$$($(DEADCODE) -test ./...); \
+	if dead=$$(grep -v '^gen/' <<<"$$dead" | grep .); then \
+		echo "$$dead"; echo 'Nothing reaches these functions: use or remove them.'; exit 1; \
+	fi
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(GOLANGCI_LINT) fmt
+
+# Without cgo the SQL parser is compiled from WebAssembly, which takes half the
+# time and no C compiler, and generates the same code.
+.PHONY: gen
+gen: ## Generate the code in gen from openapi.yaml, the schemas and the queries
+	CGO_ENABLED=0 go generate ./gen
+
+# git status, unlike git diff, also sees files that were never added.
+.PHONY: gen-check
+gen-check: gen ## Fail when gen or go.mod is not what its sources say
+	@changes=$$(git status --porcelain -- gen); \
+	if [[ -n $$changes ]]; then \
+		echo "$$changes"; echo 'gen differs from its sources: run make gen and commit the result.'; exit 1; \
+	fi
+	go mod tidy -diff
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin
+
+.PHONY: ci
+ci: ## Run everything that has to pass before a merge
+	.ci/run
