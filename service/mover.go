@@ -52,10 +52,13 @@ func (b *Broker) moveOnce(requests []MoveRequest, topics map[TopicID]*topic) ([]
 	defer cancel()
 	at := time.Now()
 	tail := func(id TopicID, incarnation string, from Offset, limit int, maxBytes int64) ([]Message, error) {
-		// What the tail holds is committed, and the group has read the incarnation itself. Short
-		// is fine: a move answers what it has.
-		messages, _ := topics[id].read(incarnation, from, window{limit, maxBytes})
-		return messages, nil
+		// What the tail holds is committed, and the group has read the incarnation itself. limit
+		// is at most what the head shows: a tail that falls short of it lacks another broker's
+		// messages, and the store has them all.
+		if messages, full := topics[id].read(incarnation, from, window{limit, maxBytes}); full {
+			return messages, nil
+		}
+		return nil, nil
 	}
 	results, err := b.store.Move(ctx, requests, tail, b.now())
 	if err != nil {

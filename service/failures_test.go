@@ -1,0 +1,277 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/topiq/topiq/db/memory"
+	"github.com/topiq/topiq/service"
+)
+
+// hooked is a store whose Append, Move and Read can be made to fail.
+type hooked struct {
+	service.Store
+	append func(call int, do func() (service.AppendPlan, error)) (service.AppendPlan, error)
+	read   func(do func() ([]service.Message, error)) ([]service.Message, error)
+	calls  atomic.Int64
+}
+
+func (h *hooked) Append(ctx context.Context, r []service.AppendRequest, now time.Time) (service.AppendPlan, error) {
+	call := int(h.calls.Add(1))
+	do := func() (service.AppendPlan, error) { return h.Store.Append(ctx, r, now) }
+	if h.append == nil {
+		return do()
+	}
+	return h.append(call, do)
+}
+
+func (h *hooked) Read(ctx context.Context, id service.TopicID, from service.Offset, limit int, maxBytes int64) ([]service.Message, error) {
+	do := func() ([]service.Message, error) { return h.Store.Read(ctx, id, from, limit, maxBytes) }
+	if h.read == nil {
+		return do()
+	}
+	return h.read(do)
+}
+
+func newHooked() *hooked { return &hooked{Store: memory.New(memory.Config{})} }
+
+func (f *fixture) named(name string) service.Producer {
+	f.t.Helper()
+	p, _, err := f.RegisterProducer(f.t.Context(), topicName, name, "")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return p
+}
+
+func (f *fixture) send(p service.Producer, seq int64, texts ...string) (service.ProduceResult, error) {
+	return f.Produce(f.t.Context(), service.ProduceRequest{
+		Topic: topicName, Producer: p.ID, ProdName: p.Name, Epoch: &p.Epoch, Seq: &seq, Payloads: payloads(texts...),
+	})
+}
+
+func TestUnknownOutcomeIsNeitherSuccessNorForgotten(t *testing.T) {
+	t.Parallel()
+	store := newHooked()
+	f := setup(t, open(t, store, service.Config{}))
+	p := f.named("p")
+	store.append = func(_ int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
+		if _, err := do(); err != nil { // committed, but the answer is lost
+			return service.AppendPlan{}, err
+		}
+		return service.AppendPlan{}, service.ErrOutcomeUnknown
+	}
+	_, err := f.send(p, 0, "a")
+	wantErr(t, "produce", err, service.ErrOutcomeUnknown)
+	store.append = nil
+	got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "what was stored is seen", texts(got.Messages), []string{"a"})
+	result, err := f.send(p, 0, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	offset, _ := result.Offset()
+	want(t, "the retry gets the original offset", fmt.Sprint(offset, result.Duplicate), "0 true")
+	want(t, "and the next goes on behind it", f.produce("b"), 1)
+	if err := f.Ready(t.Context()); err != nil {
+		t.Errorf("the topic is stopped: %v", err)
+	}
+}
+
+func TestFailureBeforeCommitIsTriedOnceMore(t *testing.T) {
+	t.Parallel()
+	store := newHooked()
+	f := setup(t, open(t, store, service.Config{}))
+	for _, c := range []struct {
+		failures int
+		err      error
+	}{{1, nil}, {2, service.ErrUnavailable}} {
+		store.calls.Store(0)
+		store.append = func(call int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
+			if call <= c.failures {
+				return service.AppendPlan{}, service.ErrUnavailable
+			}
+			return do()
+		}
+		_, err := f.Produce(t.Context(), service.ProduceRequest{Topic: topicName, Producer: f.producer, Payloads: payloads("x")})
+		if !errors.Is(err, c.err) {
+			t.Errorf("%d failures: %v, want %v", c.failures, err, c.err)
+		}
+	}
+}
+
+// A thousand clients cost a slow store a few commits, not a thousand.
+func TestSlowCommitIsSharedByAllWhoWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newHooked()
+		f := setup(t, open(t, store, service.Config{}))
+		store.append = func(_ int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
+			<-time.After(time.Second)
+			return do()
+		}
+		began := time.Now()
+		var clients sync.WaitGroup
+		for i := range 1000 {
+			clients.Go(func() { f.produce(fmt.Sprint(i)) })
+		}
+		clients.Wait()
+		want(t, "commits", store.calls.Load(), 2)
+		want(t, "time", time.Since(began), 2*time.Second)
+	})
+}
+
+// Requests of one producer that overtook each other on the way are put in order, and copies of
+// one request that wait together get one answer (P7).
+func TestGroupSortsAndMergesOneProducersRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newHooked()
+		f := setup(t, open(t, store, service.Config{}))
+		p := f.named("p")
+		store.append = func(_ int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
+			<-time.After(time.Second)
+			return do()
+		}
+		go f.produce("opens the first group")
+		synctest.Wait()
+		var clients sync.WaitGroup
+		for seq := int64(4); seq >= 0; seq-- {
+			for range 3 {
+				clients.Go(func() {
+					result, err := f.send(p, seq, fmt.Sprint(seq))
+					if err != nil {
+						t.Errorf("seq %d: %v", seq, err)
+						return
+					}
+					offset, _ := result.Offset()
+					want(t, "offset", offset, service.Offset(seq+1))
+				want(t, "duplicate", result.Duplicate, false)
+				})
+			}
+			synctest.Wait()
+		}
+		clients.Wait()
+		got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(1))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "stored", texts(got.Messages), []string{"0", "1", "2", "3", "4"})
+	})
+}
+
+func TestFullQueueIsOverloaded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newHooked()
+		f := setup(t, open(t, store, service.Config{Limits: service.Limits{QueueRequests: 2}}))
+		store.append = func(_ int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
+			<-time.After(time.Second)
+			return do()
+		}
+		var clients sync.WaitGroup
+		var stored, refused atomic.Int64
+		for range 10 {
+			clients.Go(func() {
+				_, err := f.Produce(t.Context(), service.ProduceRequest{Topic: topicName, Producer: f.producer, Payloads: payloads("x")})
+				switch {
+				case err == nil:
+					stored.Add(1)
+				case errors.Is(err, service.ErrOverloaded):
+					refused.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		clients.Wait()
+		want(t, "stored and refused", fmt.Sprint(stored.Load(), refused.Load()), "2 8")
+	})
+}
+
+func TestProducerThatGoesAwayDoesNotCancelTheGroup(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newHooked()
+		f := setup(t, open(t, store, service.Config{}))
+		store.append = func(_ int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
+			<-time.After(time.Second)
+			return do()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, err := f.Produce(ctx, service.ProduceRequest{Topic: topicName, Producer: f.producer, Payloads: payloads("x")})
+		wantErr(t, "produce", err, service.ErrOutcomeUnknown)
+		got, err := f.consumeAt(0, 10*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "stored", texts(got.Messages), []string{"x"})
+	})
+}
+
+// A hole in what is stored stops the one topic: better no answer than a wrong one.
+func TestHoleStopsTheTopic(t *testing.T) {
+	t.Parallel()
+	store := newHooked()
+	b := service.NewBroker(unclosed{store}, service.Config{})
+	f := setup(t, b)
+	f.produce("a", "b", "c")
+	if err := b.Close(t.Context()); err != nil { // so that the next broker has no tail
+		t.Fatal(err)
+	}
+	f.Broker = open(t, store, service.Config{})
+	store.read = func(do func() ([]service.Message, error)) ([]service.Message, error) {
+		messages, err := do()
+		return append(messages[:1:1], messages[2:]...), err
+	}
+	read := service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0))}
+	_, err := f.Read(t.Context(), read)
+	wantErr(t, "the read that found it", err, service.ErrInternal)
+	store.read = nil
+	_, err = f.Read(t.Context(), read)
+	wantErr(t, "later reads", err, service.ErrInternal)
+	_, err = f.Produce(t.Context(), service.ProduceRequest{Topic: topicName, Producer: f.producer, Payloads: payloads("x")})
+	wantErr(t, "produce", err, service.ErrInternal)
+	wantErr(t, "readiness", f.Ready(t.Context()), service.ErrInternal)
+	if _, err := f.CreateTopic(t.Context(), "other"); err != nil {
+		t.Errorf("other topics go on: %v", err)
+	}
+}
+
+func TestTrimBetweenHeadAndReadIsNoHole(t *testing.T) {
+	t.Parallel()
+	store := newHooked()
+	f := setup(t, open(t, shared{store}, service.Config{}))
+	f.produce("a", "b", "c")
+	state, err := f.DescribeTopic(t.Context(), topicName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := open(t, shared{store}, service.Config{}) // has no tail
+	store.read = func(do func() ([]service.Message, error)) ([]service.Message, error) {
+		if _, err := store.Trim(t.Context(), state.ID, 2); err != nil {
+			t.Error(err)
+		}
+		return do()
+	}
+	_, err = other.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0))})
+	wantErr(t, "read", err, service.ErrOffsetTrimmed)
+	store.read = nil
+	got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(2))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "from the floor on", texts(got.Messages), []string{"c"})
+	_, err = f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer})
+	wantErr(t, "plain consume below the floor", err, service.ErrOffsetTrimmed)
+}
