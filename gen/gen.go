@@ -9,6 +9,8 @@
 // graph of topiq.
 package gen
 
+import _ "embed" // for Document
+
 //go:generate go tool -modfile=tools/go.mod oapi-codegen -config wire/config.yaml ../openapi.yaml
 //go:generate go tool -modfile=tools/go.mod oapi-codegen -config wireserver/config.yaml ../openapi.yaml
 //go:generate go tool -modfile=tools/go.mod oapi-codegen -config wireclient/config.yaml ../openapi.yaml
@@ -17,3 +19,12 @@ package gen
 // output, and no C compiler is needed.
 //
 //go:generate env CGO_ENABLED=0 go tool -modfile=tools/go.mod sqlc generate -f ../sqlc.yaml
+
+// The copy is for Document: go:embed reaches no file above its own directory.
+//
+//go:generate cp ../openapi.yaml openapi.yaml
+
+// Document is openapi.yaml as it was written.
+//
+//go:embed openapi.yaml
+var Document []byte

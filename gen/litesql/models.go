@@ -3,3 +3,26 @@
 //   sqlc v1.31.1
 
 package litesql
+
+type Consumer struct {
+	Bucket     int64
+	ConsumerID int64
+	TopicID    int64
+	Name       *string
+	Offset     int64
+	SeekNo     int64
+	LastSeen   int64
+}
+
+type Producer struct {
+	Bucket     int64
+	ProducerID int64
+	TopicID    int64
+	Name       *string
+	Epoch      int64
+	NextSeq    int64
+	LastOffset int64
+	Count      int64
+	Instance   string
+	Fenced     string
+}

@@ -9,6 +9,104 @@ import (
 	"context"
 )
 
+const advanceHead = `-- name: AdvanceHead :execrows
+UPDATE heads
+SET next_offset = ?1, bytes = ?2, last_append = ?3
+WHERE bucket = ?4 AND topic_id = ?5 AND next_offset = ?6
+`
+
+type AdvanceHeadParams struct {
+	NextOffset int64
+	Bytes      int64
+	LastAppend int64
+	Bucket     int64
+	TopicID    int64
+	FromOffset int64
+}
+
+// from_offset is where the head was read: had anybody moved it since, the plan would be void.
+func (q *Queries) AdvanceHead(ctx context.Context, arg AdvanceHeadParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, advanceHead,
+		arg.NextOffset,
+		arg.Bytes,
+		arg.LastAppend,
+		arg.Bucket,
+		arg.TopicID,
+		arg.FromOffset,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteDeletedTopic = `-- name: DeleteDeletedTopic :execrows
+DELETE FROM deleted_topics WHERE bucket = ?1 AND topic_id = ?2
+`
+
+type DeleteDeletedTopicParams struct {
+	Bucket  int64
+	TopicID int64
+}
+
+func (q *Queries) DeleteDeletedTopic(ctx context.Context, arg DeleteDeletedTopicParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteDeletedTopic, arg.Bucket, arg.TopicID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteHead = `-- name: DeleteHead :execrows
+DELETE FROM heads WHERE bucket = ?1 AND topic_id = ?2
+`
+
+type DeleteHeadParams struct {
+	Bucket  int64
+	TopicID int64
+}
+
+func (q *Queries) DeleteHead(ctx context.Context, arg DeleteHeadParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteHead, arg.Bucket, arg.TopicID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteTopic = `-- name: DeleteTopic :execrows
+DELETE FROM topics WHERE bucket = ?1 AND topic_id = ?2
+`
+
+type DeleteTopicParams struct {
+	Bucket  int64
+	TopicID int64
+}
+
+func (q *Queries) DeleteTopic(ctx context.Context, arg DeleteTopicParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteTopic, arg.Bucket, arg.TopicID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const findDeletedTopic = `-- name: FindDeletedTopic :one
+SELECT bucket, topic_id FROM deleted_topics ORDER BY bucket, topic_id LIMIT 1
+`
+
+type FindDeletedTopicRow struct {
+	Bucket  int64
+	TopicID int64
+}
+
+func (q *Queries) FindDeletedTopic(ctx context.Context) (FindDeletedTopicRow, error) {
+	row := q.db.QueryRowContext(ctx, findDeletedTopic)
+	var i FindDeletedTopicRow
+	err := row.Scan(&i.Bucket, &i.TopicID)
+	return i, err
+}
+
 const findHead = `-- name: FindHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
 FROM topics AS t
@@ -66,7 +164,7 @@ type FindHeadsRow struct {
 	LastAppend  int64
 }
 
-// keys is a JSON array of [bucket, name].
+// keys is an array of [bucket, name].
 func (q *Queries) FindHeads(ctx context.Context, keys string) ([]FindHeadsRow, error) {
 	rows, err := q.db.QueryContext(ctx, findHeads, keys)
 	if err != nil {
@@ -97,6 +195,30 @@ func (q *Queries) FindHeads(ctx context.Context, keys string) ([]FindHeadsRow, e
 		return nil, err
 	}
 	return items, nil
+}
+
+const findTrimmedHead = `-- name: FindTrimmedHead :one
+SELECT bucket, topic_id, first_offset, swept_offset FROM heads WHERE swept_offset < first_offset LIMIT 1
+`
+
+type FindTrimmedHeadRow struct {
+	Bucket      int64
+	TopicID     int64
+	FirstOffset int64
+	SweptOffset int64
+}
+
+// Reads the whole table, which is narrow: an index on columns that change would cost every append.
+func (q *Queries) FindTrimmedHead(ctx context.Context) (FindTrimmedHeadRow, error) {
+	row := q.db.QueryRowContext(ctx, findTrimmedHead)
+	var i FindTrimmedHeadRow
+	err := row.Scan(
+		&i.Bucket,
+		&i.TopicID,
+		&i.FirstOffset,
+		&i.SweptOffset,
+	)
+	return i, err
 }
 
 const getHead = `-- name: GetHead :one
@@ -156,7 +278,6 @@ type GetHeadsRow struct {
 	LastAppend  int64
 }
 
-// topic_ids is a JSON array; an id carries its bucket in the low 8 bits.
 func (q *Queries) GetHeads(ctx context.Context, topicIds string) ([]GetHeadsRow, error) {
 	rows, err := q.db.QueryContext(ctx, getHeads, topicIds)
 	if err != nil {
@@ -187,6 +308,22 @@ func (q *Queries) GetHeads(ctx context.Context, topicIds string) ([]GetHeadsRow,
 		return nil, err
 	}
 	return items, nil
+}
+
+const insertDeletedTopic = `-- name: InsertDeletedTopic :exec
+INSERT INTO deleted_topics (bucket, topic_id, deleted_at)
+VALUES (?1, ?2, ?3)
+`
+
+type InsertDeletedTopicParams struct {
+	Bucket    int64
+	TopicID   int64
+	DeletedAt int64
+}
+
+func (q *Queries) InsertDeletedTopic(ctx context.Context, arg InsertDeletedTopicParams) error {
+	_, err := q.db.ExecContext(ctx, insertDeletedTopic, arg.Bucket, arg.TopicID, arg.DeletedAt)
+	return err
 }
 
 const insertHead = `-- name: InsertHead :exec
@@ -231,17 +368,107 @@ func (q *Queries) InsertTopic(ctx context.Context, arg InsertTopicParams) (int64
 	return result.RowsAffected()
 }
 
-const nextID = `-- name: NextID :one
+const listTopics = `-- name: ListTopics :many
+SELECT name FROM topics
+WHERE name >= ?1 AND name < ?2 AND name > ?3
+ORDER BY name
+LIMIT ?4
+`
 
-INSERT INTO counters (bucket, last_id) VALUES (?1, 1)
-ON CONFLICT (bucket) DO UPDATE SET last_id = counters.last_id + 1
+type ListTopicsParams struct {
+	Prefix  string
+	Beyond  string
+	After   string
+	MaxRows int64
+}
+
+// The prefix is a range of names, so that the index serves it.
+func (q *Queries) ListTopics(ctx context.Context, arg ListTopicsParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listTopics,
+		arg.Prefix,
+		arg.Beyond,
+		arg.After,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const setSwept = `-- name: SetSwept :execrows
+UPDATE heads SET swept_offset = max(swept_offset, CAST(?1 AS INTEGER))
+WHERE bucket = ?2 AND topic_id = ?3
+`
+
+type SetSweptParams struct {
+	SweptOffset int64
+	Bucket      int64
+	TopicID     int64
+}
+
+func (q *Queries) SetSwept(ctx context.Context, arg SetSweptParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setSwept, arg.SweptOffset, arg.Bucket, arg.TopicID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const takeIDs = `-- name: TakeIDs :one
+INSERT INTO counters (bucket, last_id) VALUES (?1, ?2)
+ON CONFLICT (bucket) DO UPDATE SET last_id = counters.last_id + excluded.last_id
 RETURNING last_id
 `
 
-// SQLite has one writer, and its transaction begins with the lock: no query needs to lock rows.
-func (q *Queries) NextID(ctx context.Context, bucket int64) (int64, error) {
-	row := q.db.QueryRowContext(ctx, nextID, bucket)
+type TakeIDsParams struct {
+	Bucket int64
+	Count  int64
+}
+
+func (q *Queries) TakeIDs(ctx context.Context, arg TakeIDsParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, takeIDs, arg.Bucket, arg.Count)
 	var last_id int64
 	err := row.Scan(&last_id)
 	return last_id, err
+}
+
+const trimHead = `-- name: TrimHead :execrows
+UPDATE heads SET first_offset = ?1, bytes = ?2
+WHERE bucket = ?3 AND topic_id = ?4
+`
+
+type TrimHeadParams struct {
+	FirstOffset int64
+	Bytes       int64
+	Bucket      int64
+	TopicID     int64
+}
+
+func (q *Queries) TrimHead(ctx context.Context, arg TrimHeadParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, trimHead,
+		arg.FirstOffset,
+		arg.Bytes,
+		arg.Bucket,
+		arg.TopicID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

@@ -1,0 +1,114 @@
+package memory
+
+import (
+	"context"
+	"time"
+
+	"github.com/topiq/topiq/service"
+)
+
+// Append implements service.MessageStore.
+func (s *Store) Append(
+	_ context.Context, requests []service.AppendRequest, now time.Time,
+) (service.AppendPlan, error) {
+	topics := map[service.TopicID]*topic{}
+	for i := range requests {
+		if t := find(&s.topics, requests[i].Topic); t != nil {
+			topics[t.id] = t
+		}
+	}
+	defer lock(topics, writeLock)()
+	plan := service.PlanAppend(requests, state(topics, requests), now)
+	for i := range plan.Producers {
+		s.advance(topics[plan.Producers[i].Topic], &plan.Producers[i])
+	}
+	for i := range plan.Topics {
+		topics[plan.Topics[i].Head.ID].extend(&plan.Topics[i])
+	}
+	return plan, nil
+}
+
+// state reads what a group is decided on. The topics' write locks are held.
+func state(topics map[service.TopicID]*topic, requests []service.AppendRequest) service.AppendState {
+	read := service.AppendState{
+		Heads:     map[service.TopicID]service.Head{},
+		Producers: map[service.ProducerID]service.Producer{},
+		Named:     map[service.NamedProducer]service.Producer{},
+		Stored:    map[service.SeqKey]service.Message{},
+	}
+	for id, t := range topics {
+		if !t.deleted {
+			read.Heads[id] = t.head()
+		}
+	}
+	for i := range requests {
+		r := &requests[i]
+		t := topics[r.Topic]
+		if t == nil {
+			continue
+		}
+		if p := t.producers[r.Producer]; p != nil {
+			read.Producers[r.Producer] = p.row
+		}
+		name := r.ProducerName(read.Producers[r.Producer])
+		if p := t.named[name]; p != nil {
+			read.Named[service.NamedProducer{Topic: r.Topic, Name: name}] = p.row
+		}
+	}
+	for _, key := range read.Duplicates(requests) {
+		t := topics[key.Topic]
+		if offset, ok := t.named[key.Name].offset(key.Seq); ok {
+			v := t.view.Load()
+			read.Stored[key] = v.log[offset-v.head.First]
+		}
+	}
+	return read
+}
+
+func (s *Store) advance(t *topic, to *service.ProducerAdvance) {
+	p := t.named[to.Name]
+	if p == nil {
+		p = s.add(t, to.Name)
+	}
+	p.row.NextSeq, p.row.LastOffset = to.NextSeq, to.LastOffset
+	p.row.Count += to.AddCount
+}
+
+// extend publishes new messages and the head behind them at once.
+func (t *topic) extend(by *service.TopicAppend) {
+	for i := range by.Messages {
+		if m := &by.Messages[i]; m.Seq != service.NoSeq {
+			p := t.named[m.ProdName]
+			p.sent = append(p.sent, m.Offset)
+		}
+	}
+	t.view.Store(&view{head: by.Head, log: append(t.view.Load().log, by.Messages...)})
+}
+
+// Trim implements service.MessageStore.
+func (s *Store) Trim(_ context.Context, id service.TopicID, before service.Offset) (service.Head, error) {
+	t, unlock := hold(&s.topics, id, writeLock)
+	defer unlock()
+	if t == nil {
+		return service.Head{}, service.ErrTopicNotFound
+	}
+	rest := *t.view.Load()
+	cut := int(min(max(before, rest.head.First), rest.head.Next) - rest.head.First)
+	for i := range rest.log[:cut] {
+		rest.head.Bytes -= rest.log[i].Size()
+	}
+	rest.head.First += service.Offset(cut)
+	rest.log = rest.log[cut:]
+	// The array keeps what was cut from it. It is copied as soon as that is more than what is
+	// left, so that a message is copied at most once for each that goes. (slices.Clone would
+	// keep the array of an empty log.)
+	if t.trimmed += cut; t.trimmed > len(rest.log) {
+		rest.log = append([]service.Message(nil), rest.log...)
+		t.trimmed = 0
+	}
+	t.view.Store(&rest)
+	for _, p := range t.named {
+		p.forgetBelow(rest.head.First)
+	}
+	return rest.head, nil
+}

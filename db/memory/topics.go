@@ -1,0 +1,96 @@
+package memory
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/topiq/topiq/service"
+)
+
+// CreateTopic implements service.TopicStore.
+func (s *Store) CreateTopic(_ context.Context, n service.NewTopic) (service.Head, error) {
+	t, created := s.topic(n)
+	if !created {
+		return service.Head{}, service.ErrTopicExists
+	}
+	return t.head(), nil
+}
+
+// topic returns the topic of a name, made if there is none.
+func (s *Store) topic(n service.NewTopic) (t *topic, created bool) {
+	if t := find(&s.names, n.Name); t != nil {
+		return t, false
+	}
+	t = newTopic(service.TopicID(s.newID(service.BucketOf(n.Name))), n)
+	// By id first: whoever finds the name must be able to use the id it leads to.
+	s.topics.Store(t.id, t)
+	if _, lost := s.names.LoadOrStore(n.Name, t); lost {
+		s.topics.Delete(t.id)
+		return find(&s.names, n.Name), false
+	}
+	return t, true
+}
+
+// Heads implements service.TopicStore.
+func (s *Store) Heads(_ context.Context, names []service.TopicName) ([]service.Head, error) {
+	var heads []service.Head
+	for _, name := range names {
+		if t := find(&s.names, name); t != nil {
+			heads = append(heads, t.head())
+		}
+	}
+	return heads, nil
+}
+
+// ListTopics implements service.TopicStore.
+func (s *Store) ListTopics(
+	_ context.Context, prefix string, after service.TopicName, limit int,
+) ([]service.TopicName, error) {
+	var names []service.TopicName
+	s.names.Range(func(key, _ any) bool {
+		if name, ok := key.(service.TopicName); ok && name > after && strings.HasPrefix(string(name), prefix) {
+			names = append(names, name)
+		}
+		return true
+	})
+	return page(names, func(name service.TopicName) service.TopicName { return name }, limit), nil
+}
+
+// CountClients implements service.TopicStore.
+func (s *Store) CountClients(_ context.Context, id service.TopicID) (producers, consumers int64, err error) {
+	t, unlock := hold(&s.topics, id, writeLock)
+	defer unlock()
+	if t == nil {
+		return 0, 0, nil
+	}
+	t.seek.Lock()
+	defer t.seek.Unlock()
+	for _, p := range t.producers {
+		if registered(p.row) {
+			producers++
+		}
+	}
+	return producers, int64(len(t.consumers)), nil
+}
+
+// DeleteTopic implements service.TopicStore. Once no map leads to the topic, the collector frees it.
+func (s *Store) DeleteTopic(_ context.Context, name service.TopicName, _ time.Time) error {
+	t, unlock := hold(&s.names, name, writeLock)
+	defer unlock()
+	if t == nil {
+		return service.ErrTopicNotFound
+	}
+	t.seek.Lock()
+	defer t.seek.Unlock()
+	t.deleted = true
+	s.names.Delete(name)
+	s.topics.Delete(t.id)
+	for id := range t.consumers {
+		s.consumers.Delete(id)
+	}
+	return nil
+}
+
+// Sweep implements service.TopicStore. Neither DeleteTopic nor Trim leaves anything behind.
+func (*Store) Sweep(context.Context, int) (int, error) { return 0, nil }

@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/topiq/topiq/gen/pgsql"
+	"github.com/topiq/topiq/service"
+)
+
+// Append implements service.MessageStore. A group costs three round trips: BEGIN with all locks,
+// all writes, COMMIT; one more when it repeats seqs that were seen before. The locks come first, in
+// statements of their own, and each statement has a snapshot of its own. That is the whole trick:
+// of two brokers that append the same seq at once one waits at the head, and reads only after the
+// other has committed. With the look-up in the statement that locks, it would decide on what was
+// there before it began to wait, and store the message a second time.
+func (s *Store) Append(
+	ctx context.Context, requests []service.AppendRequest, now time.Time,
+) (service.AppendPlan, error) {
+	parts := split(requests)
+	var plan service.AppendPlan
+	err := s.write(ctx, func(ctx context.Context, u *unit) error {
+		state, err := lockState(ctx, u, parts)
+		if err != nil {
+			return err
+		}
+		if err := readStored(ctx, u, requests, &state); err != nil {
+			return err
+		}
+		plan = service.PlanAppend(requests, state, now)
+		steps, err := writePlan(u, &plan, state.Named)
+		if err != nil {
+			return err
+		}
+		if len(steps) == 0 {
+			return errNothingToWrite // all refused
+		}
+		return u.run(ctx, steps...)
+	})
+	if err != nil {
+		return service.AppendPlan{}, err
+	}
+	return plan, nil
+}
+
+// part is what a group has to do with one bucket, as sets of keys.
+type part struct {
+	bucket    service.Bucket
+	topics    map[int64]bool
+	producers map[int64]bool
+	names     map[string]bool
+}
+
+// split parts a group by bucket, in order.
+func split(requests []service.AppendRequest) []*part {
+	parts := map[service.Bucket]*part{}
+	for i := range requests {
+		r := &requests[i]
+		bucket := service.BucketOfID(r.Topic)
+		p := parts[bucket]
+		if p == nil {
+			p = &part{
+				bucket: bucket, topics: map[int64]bool{}, producers: map[int64]bool{}, names: map[string]bool{},
+			}
+			parts[bucket] = p
+		}
+		p.topics[int64(r.Topic)] = true
+		p.producers[int64(r.Producer)] = true
+		if r.ProdName != "" {
+			p.names[r.ProdName] = true
+		}
+	}
+	return inOrder(parts)
+}
+
+// inOrder lists the parts of a call by bucket: all transactions lock in this order.
+func inOrder[P any](parts map[service.Bucket]*P) []*P {
+	list := make([]*P, 0, len(parts))
+	for _, bucket := range slices.Sorted(maps.Keys(parts)) {
+		list = append(list, parts[bucket])
+	}
+	return list
+}
+
+// lockState begins the transaction, locks the heads of all topics by (bucket, id), then the rows of
+// the producers, and reads them (P3 a, b), all in one round trip: nothing is decided in between.
+func lockState(ctx context.Context, u *unit, parts []*part) (service.AppendState, error) {
+	state := service.AppendState{
+		Heads:     map[service.TopicID]service.Head{},
+		Producers: map[service.ProducerID]service.Producer{},
+		Named:     map[service.NamedProducer]service.Producer{},
+	}
+	var steps []step
+	for _, p := range parts {
+		params := pgsql.LockHeadsParams{Bucket: int32(p.bucket), TopicIds: slices.Sorted(maps.Keys(p.topics))}
+		steps = append(steps, func(ctx context.Context, q *pgsql.Queries) error {
+			rows, err := q.LockHeads(ctx, params)
+			for _, row := range rows {
+				state.Heads[service.TopicID(row.TopicID)] = toHead(headRow(row))
+			}
+			return err
+		})
+	}
+	for _, p := range parts {
+		steps = append(steps, p.lockProducers(&state)...)
+	}
+	return state, u.run(ctx, steps...)
+}
+
+func (p *part) lockProducers(state *service.AppendState) []step {
+	ids := pgsql.LockProducersParams{
+		Bucket: int32(p.bucket), ProducerIds: slices.Sorted(maps.Keys(p.producers)),
+		TopicIds: slices.Sorted(maps.Keys(p.topics)),
+	}
+	keep := func(rows []pgsql.Producer, sent bool) {
+		for _, found := range rows {
+			row := toProducer(found)
+			if sent {
+				state.Producers[row.ID] = row
+			}
+			if row.Name != "" {
+				state.Named[service.NamedProducer{Topic: row.Topic, Name: row.Name}] = row
+			}
+		}
+	}
+	steps := []step{func(ctx context.Context, q *pgsql.Queries) error {
+		rows, err := q.LockProducers(ctx, ids)
+		keep(rows, true)
+		return err
+	}}
+	if len(p.names) == 0 {
+		return steps
+	}
+	names := pgsql.LockNamedProducersParams{
+		Bucket: int32(p.bucket), TopicIds: ids.TopicIds, Names: slices.Sorted(maps.Keys(p.names)),
+	}
+	return append(steps, func(ctx context.Context, q *pgsql.Queries) error {
+		rows, err := q.LockNamedProducers(ctx, names)
+		keep(rows, false)
+		return err
+	})
+}

@@ -1,0 +1,48 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/topiq/topiq/db/postgres"
+	"github.com/topiq/topiq/db/postgres/pgtest"
+	"github.com/topiq/topiq/service"
+)
+
+// BenchmarkAppend appends groups of messages of 256 bytes on one lane.
+//
+//	go test -run - -bench Append ./db/postgres
+func BenchmarkAppend(b *testing.B) {
+	store, err := postgres.Open(b.Context(), pgtest.URL(b), postgres.Config{Logger: quiet(), MaxConns: smallConns})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close() //nolint:errcheck // nothing to lose
+	for _, size := range []struct{ topics, messages int }{{1, 1}, {1, 100}, {1, 1000}, {16, 1}, {64, 1}, {64, 10}} {
+		var group []service.AppendRequest
+		for n := range size.topics {
+			name := service.TopicName(fmt.Sprintf("bench-%d-%d-%d", size.topics, size.messages, n))
+			producer, head, err := store.RegisterProducer(b.Context(), registration(name, ""))
+			if err != nil {
+				b.Fatal(err)
+			}
+			payloads := make([]service.Payload, size.messages)
+			for i := range payloads {
+				payloads[i].Bytes = make([]byte, 256)
+			}
+			group = append(group, service.AppendRequest{
+				Topic: head.ID, Producer: producer.ID, Seq: service.NoSeq, Payloads: payloads,
+			})
+		}
+		b.Run(fmt.Sprintf("%dx%d", size.topics, size.messages), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := store.Append(b.Context(), group, time.Now()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			messages := float64(b.N * size.topics * size.messages)
+			b.ReportMetric(messages/b.Elapsed().Seconds(), "messages/s")
+		})
+	}
+}

@@ -1,0 +1,103 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/topiq/topiq/db/postgres/pgtest"
+	"github.com/topiq/topiq/service"
+)
+
+// TestWarningDuringCommitIsNotSuccess: a trigger that runs in the commit warns, as a server does that
+// stops waiting for its standby. The message is there, but the answer must not say so.
+func TestWarningDuringCommitIsNotSuccess(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	url := p.url
+	execute(t, url, `CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE WARNING 'the transaction may not have been replicated'; RETURN NULL; END $$`)
+	execute(t, url, `CREATE CONSTRAINT TRIGGER warn AFTER UPDATE ON heads
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION warn()`)
+	if _, err := one(t.Context(), p.stores[0], p.request(0)); !errors.Is(err, service.ErrOutcomeUnknown) {
+		t.Fatalf("Append: %v, want outcome_unknown", err)
+	}
+	execute(t, url, "DROP TRIGGER warn ON heads")
+	// The next commit on the same connections is judged by its own warnings, and finds the message.
+	result, err := one(t.Context(), p.stores[0], p.request(0))
+	if err != nil || !result.Duplicate {
+		t.Fatalf("Append again: %+v, %v, want a duplicate", result, err)
+	}
+}
+
+// TestNoticeDuringCommitIsSuccess is the other half: only warnings count.
+func TestNoticeDuringCommitIsSuccess(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	execute(t, p.url, `CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE NOTICE 'hello'; RETURN NULL; END $$`)
+	execute(t, p.url, `CREATE CONSTRAINT TRIGGER tell AFTER UPDATE ON heads
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION tell()`)
+	if _, err := one(t.Context(), p.stores[0], p.request(0)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCommitOutlivesItsCaller: the commit waits for a standby that is not there. The caller's context
+// ends; that must not end the wait. Then an operator cancels it, and the answer must be unknown.
+func TestCommitOutlivesItsCaller(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Start(t)
+	p := newPairOn(t, cluster.URL())
+	if _, err := one(t.Context(), p.stores[0], p.request(0)); err != nil { // there is a connection now
+		t.Fatal(err)
+	}
+	execute(t, cluster.URL(), "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+	execute(t, cluster.URL(), "SELECT pg_reload_conf()")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan error, 1)
+	go func() {
+		_, err := one(ctx, p.stores[0], p.request(1))
+		answer <- err
+	}()
+	waiting := waitForStandby(t, cluster.URL())
+	cancel()
+	select {
+	case err := <-answer:
+		t.Fatalf("the end of a context ended a commit: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	execute(t, cluster.URL(), "SELECT pg_cancel_backend($1)", waiting)
+	if err := <-answer; !errors.Is(err, service.ErrOutcomeUnknown) {
+		t.Fatalf("Append: %v, want outcome_unknown", err)
+	}
+	execute(t, cluster.URL(), "ALTER SYSTEM RESET synchronous_standby_names")
+	execute(t, cluster.URL(), "SELECT pg_reload_conf()")
+}
+
+// waitForStandby returns the process that waits for a standby.
+func waitForStandby(t *testing.T, url string) int32 {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // a test's connection
+	var pid int32
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		err := conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity "+
+			"WHERE wait_event = 'SyncRep' AND application_name = 'topiq'").Scan(&pid)
+		if err == nil {
+			return pid
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("no commit waits for a standby")
+	return 0
+}

@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/topiq/topiq/gen/pgsql"
+	"github.com/topiq/topiq/service"
+)
+
+// Move implements service.ConsumerStore. A group costs three round trips: BEGIN with the locks on the
+// consumers and a look at the heads, the new positions, COMMIT; and one more for each run of messages
+// that tail does not have.
+func (s *Store) Move(
+	ctx context.Context, requests []service.MoveRequest, tail service.ReadFunc, now time.Time,
+) ([]service.MoveResult, error) {
+	var plan service.MovePlan
+	err := s.write(ctx, func(ctx context.Context, u *unit) error {
+		state, err := lockConsumers(ctx, u, requests)
+		if err != nil {
+			return err
+		}
+		if plan, err = service.PlanMoves(requests, state, u.reader(ctx, tail), now); err != nil {
+			return err
+		}
+		if len(plan.Changed) == 0 {
+			return errNothingToWrite
+		}
+		return u.run(ctx, setPositions(plan.Changed)...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return plan.Results, nil
+}
+
+// lockConsumers locks the consumers by (bucket, id) and reads the heads after that, so that the heads
+// show at least every message that whoever held a consumer before has seen.
+func lockConsumers(ctx context.Context, u *unit, requests []service.MoveRequest) (service.MoveState, error) {
+	state := service.MoveState{
+		Consumers: map[service.ConsumerID]service.Consumer{}, Heads: map[service.TopicID]service.Head{},
+	}
+	ids, topics := map[int64]bool{}, map[int64]bool{}
+	for i := range requests {
+		ids[int64(requests[i].Consumer)] = true
+		topics[int64(requests[i].Topic)] = true
+	}
+	var steps []step
+	for _, p := range byBucket(ids) {
+		steps = append(steps, func(ctx context.Context, q *pgsql.Queries) error {
+			rows, err := q.LockConsumers(ctx, pgsql.LockConsumersParams{Bucket: p.bucket, ConsumerIds: p.ids})
+			for _, row := range rows {
+				state.Consumers[service.ConsumerID(row.ConsumerID)] = toConsumer(row)
+			}
+			return err
+		})
+	}
+	for _, p := range byBucket(topics) {
+		steps = append(steps, func(ctx context.Context, q *pgsql.Queries) error {
+			rows, err := q.GetHeads(ctx, pgsql.GetHeadsParams{Bucket: p.bucket, TopicIds: p.ids})
+			for _, row := range rows {
+				state.Heads[service.TopicID(row.TopicID)] = toHead(headRow(row))
+			}
+			return err
+		})
+	}
+	return state, u.run(ctx, steps...)
+}
+
+// reader reads messages for a move, from tail where it has them. A head in hand promises a message;
+// when it is not there, the topic was trimmed or deleted since the head was read, and the group is
+// decided anew.
+func (u *unit) reader(ctx context.Context, tail service.ReadFunc) service.ReadFunc {
+	return func(
+		topic service.TopicID, incarnation string, from service.Offset, limit int, maxBytes int64,
+	) ([]service.Message, error) {
+		if tail != nil {
+			if messages, err := tail(topic, incarnation, from, limit, maxBytes); err != nil || len(messages) > 0 {
+				return messages, err
+			}
+		}
+		var rows []pgsql.ReadMessagesRow
+		err := u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+			rows, err = q.ReadMessages(ctx, readParams(topic, from, limit, maxBytes))
+			return err
+		})
+		if err == nil && len(rows) == 0 {
+			err = errStale
+		}
+		if err != nil {
+			return nil, err
+		}
+		return toRun(rows, from, limit)
+	}
+}
+
+// setPositions makes the statements that write consumers which are locked.
+func setPositions(consumers []service.Consumer) []step {
+	parts := map[service.Bucket]*pgsql.SetPositionsParams{}
+	for _, c := range consumers {
+		bucket := service.BucketOfID(c.ID)
+		p := parts[bucket]
+		if p == nil {
+			p = &pgsql.SetPositionsParams{Bucket: int32(bucket)}
+			parts[bucket] = p
+		}
+		p.ConsumerIds = append(p.ConsumerIds, int64(c.ID))
+		p.Offsets = append(p.Offsets, int64(c.Offset))
+		p.SeekNos = append(p.SeekNos, c.SeekNo)
+		p.LastSeen = append(p.LastSeen, c.LastSeen)
+	}
+	var steps []step
+	for _, p := range inOrder(parts) {
+		steps = append(steps, exactly(len(p.ConsumerIds), "set positions",
+			func(ctx context.Context, q *pgsql.Queries) (int64, error) { return q.SetPositions(ctx, *p) }))
+	}
+	return steps
+}
+
+// CommitOffsets implements service.ConsumerStore. The update alone would lock the consumers in
+// whichever order it meets them, and two brokers that flush the same ones could wait for each other;
+// so they are locked first, in the same round trip.
+func (s *Store) CommitOffsets(ctx context.Context, commits []service.OffsetCommit, now time.Time) error {
+	if len(commits) == 0 {
+		return nil
+	}
+	latest := map[service.OffsetCommit]service.Offset{} // of each consumer and seek number
+	ids := map[int64]bool{}
+	for _, c := range commits {
+		key := service.OffsetCommit{Consumer: c.Consumer, SeekNo: c.SeekNo}
+		latest[key] = max(latest[key], c.Offset)
+		ids[int64(c.Consumer)] = true
+	}
+	updates := map[service.Bucket]*pgsql.CommitOffsetsParams{}
+	for key, offset := range latest {
+		bucket := service.BucketOfID(key.Consumer)
+		p := updates[bucket]
+		if p == nil {
+			p = &pgsql.CommitOffsetsParams{Bucket: int32(bucket), LastSeen: stored(now)}
+			updates[bucket] = p
+		}
+		p.ConsumerIds = append(p.ConsumerIds, int64(key.Consumer))
+		p.Offsets = append(p.Offsets, int64(offset))
+		p.SeekNos = append(p.SeekNos, key.SeekNo)
+	}
+	var steps []step
+	for _, p := range byBucket(ids) {
+		steps = append(steps, func(ctx context.Context, q *pgsql.Queries) error {
+			_, err := q.LockConsumers(ctx, pgsql.LockConsumersParams{Bucket: p.bucket, ConsumerIds: p.ids})
+			return err
+		})
+	}
+	for _, p := range inOrder(updates) {
+		steps = append(steps, func(ctx context.Context, q *pgsql.Queries) error {
+			_, err := q.CommitOffsets(ctx, *p)
+			return err
+		})
+	}
+	return s.write(ctx, func(ctx context.Context, u *unit) error { return u.run(ctx, steps...) })
+}
+
+// idPart are ids of one bucket, in order.
+type idPart struct {
+	bucket int32
+	ids    []int64
+}
+
+func byBucket(ids map[int64]bool) []*idPart {
+	parts := map[service.Bucket]*idPart{}
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		bucket := service.BucketOfID(id)
+		if parts[bucket] == nil {
+			parts[bucket] = &idPart{bucket: int32(bucket)}
+		}
+		parts[bucket].ids = append(parts[bucket].ids, id)
+	}
+	return inOrder(parts)
+}

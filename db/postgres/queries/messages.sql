@@ -1,0 +1,61 @@
+-- name: FindStored :many
+-- A run of seqs of one producer. Of a payload at most one byte more than the longest that was sent
+-- under its seq: enough to see that it differs, and short requests cannot make the broker read long
+-- messages.
+SELECT "offset", prod_name, seq, is_binary,
+    substring(payload FROM 1 FOR (sqlc.arg(longest)::int[])[(seq - sqlc.arg(first_seq)::bigint + 1)::int] + 1)::bytea AS payload,
+    headers, created_at
+FROM messages
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND prod_name = sqlc.arg(name)::text
+  AND seq >= sqlc.arg(first_seq)::bigint AND seq <= sqlc.arg(last_seq)::bigint;
+
+-- name: InsertMessages :execrows
+-- sqlc gives arrays no NULLs: a message without a name has the empty one, one without a seq −1.
+INSERT INTO messages (bucket, topic_id, "offset", prod_name, seq, is_binary, size, payload, headers, created_at)
+SELECT sqlc.arg(bucket)::int, k.topic_id, k.at_offset, nullif(k.prod_name, ''), nullif(k.seq, -1),
+    k.is_binary, k.size, k.payload, k.headers, k.created_at
+FROM ROWS FROM (
+    unnest(sqlc.arg(topic_ids)::bigint[]), unnest(sqlc.arg(offsets)::bigint[]),
+    unnest(sqlc.arg(prod_names)::text[]), unnest(sqlc.arg(seqs)::bigint[]),
+    unnest(sqlc.arg(is_binary)::boolean[]), unnest(sqlc.arg(sizes)::bigint[]),
+    unnest(sqlc.arg(payloads)::bytea[]), unnest(sqlc.arg(headers)::bytea[]),
+    unnest(sqlc.arg(created_at)::timestamptz[])
+) AS k (topic_id, at_offset, prod_name, seq, is_binary, size, payload, headers, created_at);
+
+-- name: ReadMessages :many
+-- The head in the same snapshot: what is below its first offset is trimmed, even while its row is
+-- there, and everything from there on is there without a hole.
+SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at
+FROM (
+    SELECT r."offset", r.prod_name, r.seq, r.is_binary, r.payload, r.headers, r.created_at,
+        sum(r.size) OVER (ORDER BY r."offset" ROWS UNBOUNDED PRECEDING)::bigint AS total
+    FROM messages AS r
+    JOIN heads AS h ON h.bucket = r.bucket AND h.topic_id = r.topic_id
+    WHERE r.bucket = sqlc.arg(bucket) AND r.topic_id = sqlc.arg(topic_id)
+      AND r."offset" >= sqlc.arg(from_offset) AND r."offset" < sqlc.arg(until_offset)
+      AND h.first_offset <= sqlc.arg(from_offset)
+) AS m
+WHERE m.total <= sqlc.arg(max_bytes)::bigint OR m."offset" = sqlc.arg(from_offset)
+ORDER BY m."offset";
+
+-- name: GetCreatedAt :one
+SELECT created_at FROM messages
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND "offset" = sqlc.arg(at_offset);
+
+-- name: SumSizes :one
+SELECT coalesce(sum(size), 0)::bigint AS bytes FROM messages
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id)
+  AND "offset" >= sqlc.arg(from_offset) AND "offset" < sqlc.arg(until_offset);
+
+-- name: SweepTrimmed :execrows
+DELETE FROM messages
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id)
+  AND "offset" >= sqlc.arg(from_offset) AND "offset" < sqlc.arg(until_offset);
+
+-- name: SweepMessages :execrows
+-- Offsets are dense, so a range of them is a number of rows.
+DELETE FROM messages AS d
+WHERE d.bucket = sqlc.arg(bucket) AND d.topic_id = sqlc.arg(topic_id) AND d."offset" < sqlc.arg(max_rows)::bigint + (
+    SELECT coalesce(min(m."offset"), 0) FROM messages AS m
+    WHERE m.bucket = sqlc.arg(bucket) AND m.topic_id = sqlc.arg(topic_id)
+);

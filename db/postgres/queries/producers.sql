@@ -1,0 +1,102 @@
+-- name: InsertProducer :execrows
+INSERT INTO producers (bucket, producer_id, topic_id, name)
+VALUES (sqlc.arg(bucket), sqlc.arg(producer_id), sqlc.arg(topic_id), sqlc.narg(name))
+ON CONFLICT (bucket, topic_id, name) DO NOTHING;
+
+-- name: LockProducer :one
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+FROM producers
+WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id) AND topic_id = sqlc.arg(topic_id)
+FOR NO KEY UPDATE;
+
+-- name: LockNamedProducer :one
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+FROM producers
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND name = sqlc.arg(name)::text
+FOR NO KEY UPDATE;
+
+-- name: LockProducers :many
+-- Only rows of the topics whose heads are locked: two groups that lock rows of other topics could
+-- wait for each other. The + 0 keeps the planner from reading all producers of those topics instead.
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+FROM producers
+WHERE bucket = sqlc.arg(bucket) AND producer_id = ANY (sqlc.arg(producer_ids)::bigint[])
+  AND topic_id + 0 = ANY (sqlc.arg(topic_ids)::bigint[])
+ORDER BY bucket, producer_id
+FOR NO KEY UPDATE;
+
+-- name: LockNamedProducers :many
+-- Also finds a name on another topic of the group, which does no harm: its head is locked too. A join
+-- with the pairs would be read in the wrong order while the planner knows nothing of the table.
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+FROM producers
+WHERE bucket = sqlc.arg(bucket) AND topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
+  AND name = ANY (sqlc.arg(names)::text[])
+ORDER BY bucket, producer_id
+FOR NO KEY UPDATE;
+
+-- name: SetSession :execrows
+-- Writes next_seq too: the answer to a register is as durable as a produce (P2).
+UPDATE producers
+SET epoch = sqlc.arg(epoch), instance = sqlc.arg(instance), fenced = sqlc.arg(fenced), next_seq = next_seq
+WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id);
+
+-- name: DeleteProducer :execrows
+DELETE FROM producers WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id);
+
+-- name: AdvanceProducers :execrows
+UPDATE producers AS p
+SET next_seq = k.next_seq, last_offset = k.last_offset, count = p.count + k.added
+FROM ROWS FROM (
+    unnest(sqlc.arg(producer_ids)::bigint[]), unnest(sqlc.arg(next_seqs)::bigint[]),
+    unnest(sqlc.arg(last_offsets)::bigint[]), unnest(sqlc.arg(added)::bigint[])
+) AS k (producer_id, next_seq, last_offset, added)
+WHERE p.bucket = sqlc.arg(bucket) AND p.producer_id = k.producer_id;
+
+-- name: CountUnderNames :execrows
+-- A register may have inserted the row since the group looked for it: then the count is added to it.
+INSERT INTO producers (bucket, producer_id, topic_id, name, count)
+SELECT sqlc.arg(bucket)::int, k.producer_id, k.topic_id, k.name, k.added
+FROM ROWS FROM (
+    unnest(sqlc.arg(producer_ids)::bigint[]), unnest(sqlc.arg(topic_ids)::bigint[]),
+    unnest(sqlc.arg(names)::text[]), unnest(sqlc.arg(added)::bigint[])
+) AS k (producer_id, topic_id, name, added)
+ON CONFLICT (bucket, topic_id, name) DO UPDATE SET count = producers.count + excluded.count;
+
+-- name: ListProducers :many
+-- Those that are registered: a row of epoch 0 with a name only counts messages.
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+FROM producers AS p
+JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
+WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = sqlc.arg(topic_id) AND p.producer_id > sqlc.arg(after)
+  AND (p.name IS NULL OR p.epoch > 0)
+ORDER BY p.producer_id
+LIMIT sqlc.arg(max_rows)::bigint;
+
+-- name: CountProducers :one
+SELECT count(*)
+FROM producers AS p
+JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
+WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = sqlc.arg(topic_id) AND (p.name IS NULL OR p.epoch > 0);
+
+-- name: CountProduced :one
+-- Over all buckets.
+SELECT coalesce(sum(p.count), 0)::bigint AS count
+FROM producers AS p
+JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
+WHERE p.name = sqlc.arg(name)::text;
+
+-- name: CountProducedOn :one
+-- No row: there is no such topic.
+SELECT coalesce(p.count, 0)::bigint AS count
+FROM topics AS t
+LEFT JOIN producers AS p ON p.bucket = t.bucket AND p.topic_id = t.topic_id AND p.name = sqlc.arg(name)::text
+WHERE t.bucket = sqlc.arg(bucket) AND t.name = sqlc.arg(topic);
+
+-- name: SweepProducers :execrows
+DELETE FROM producers AS d
+WHERE d.bucket = sqlc.arg(bucket) AND d.producer_id IN (
+    SELECT p.producer_id FROM producers AS p
+    WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = sqlc.arg(topic_id)
+    LIMIT sqlc.arg(max_rows)::bigint
+);

@@ -1,0 +1,103 @@
+-- A query that locks, and every query of a write, is for one bucket, given as a value: that is what a
+-- distributed Postgres can send to the one node that has it. It locks rows in the order of their keys.
+-- Where a query joins the rows it locks with others, those others never change while they exist.
+
+-- name: TakeIDs :one
+-- Takes count ids and answers the last of them. A count of 0 writes the row all the same.
+INSERT INTO counters (bucket, last_id) VALUES (sqlc.arg(bucket), sqlc.arg(count))
+ON CONFLICT (bucket) DO UPDATE SET last_id = counters.last_id + excluded.last_id
+RETURNING last_id;
+
+-- name: InsertTopic :execrows
+INSERT INTO topics (bucket, topic_id, name, created_at)
+VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(name), sqlc.arg(created_at))
+ON CONFLICT (bucket, name) DO NOTHING;
+
+-- name: InsertHead :exec
+INSERT INTO heads (bucket, topic_id, incarnation)
+VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(incarnation));
+
+-- name: FindHead :one
+-- Keeps the topic from being deleted until the transaction ends; appends go on.
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+FROM topics AS t
+JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
+WHERE t.bucket = sqlc.arg(bucket) AND t.name = sqlc.arg(name)
+FOR KEY SHARE OF h;
+
+-- name: FindHeads :many
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+FROM ROWS FROM (unnest(sqlc.arg(buckets)::int[]), unnest(sqlc.arg(names)::text[])) AS k (bucket, name)
+JOIN topics AS t ON t.bucket = k.bucket AND t.name = k.name
+JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id;
+
+-- name: GetHead :one
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+FROM heads AS h
+JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = sqlc.arg(topic_id);
+
+-- name: GetHeads :many
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+FROM heads AS h
+JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = ANY (sqlc.arg(topic_ids)::bigint[]);
+
+-- name: LockHeads :many
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+FROM heads AS h
+JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
+ORDER BY h.bucket, h.topic_id
+FOR NO KEY UPDATE OF h;
+
+-- name: AdvanceHeads :execrows
+UPDATE heads AS h
+SET next_offset = k.next_offset, bytes = k.bytes, last_append = k.last_append
+FROM ROWS FROM (
+    unnest(sqlc.arg(topic_ids)::bigint[]), unnest(sqlc.arg(next_offsets)::bigint[]),
+    unnest(sqlc.arg(bytes)::bigint[]), unnest(sqlc.arg(last_appends)::timestamptz[])
+) AS k (topic_id, next_offset, bytes, last_append)
+WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = k.topic_id;
+
+-- name: TrimHead :execrows
+UPDATE heads SET first_offset = sqlc.arg(first_offset), bytes = sqlc.arg(bytes)
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
+
+-- name: ListTopics :many
+-- The prefix is a range of names, so that the index serves it.
+SELECT name FROM topics
+WHERE name >= sqlc.arg(prefix) AND name < sqlc.arg(beyond) AND name > sqlc.arg(after)
+ORDER BY name
+LIMIT sqlc.arg(max_rows)::bigint;
+
+-- name: LockHeadToDelete :one
+SELECT h.topic_id
+FROM topics AS t
+JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
+WHERE t.bucket = sqlc.arg(bucket) AND t.name = sqlc.arg(name)
+FOR UPDATE OF h;
+
+-- name: DeleteHead :execrows
+DELETE FROM heads WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
+
+-- name: DeleteTopic :execrows
+DELETE FROM topics WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
+
+-- name: InsertDeletedTopic :exec
+INSERT INTO deleted_topics (bucket, topic_id, deleted_at)
+VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(deleted_at));
+
+-- name: FindDeletedTopic :one
+SELECT bucket, topic_id FROM deleted_topics ORDER BY bucket, topic_id LIMIT 1;
+
+-- name: DeleteDeletedTopic :execrows
+DELETE FROM deleted_topics WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
+
+-- name: FindTrimmedHead :one
+-- Reads the whole table, which is narrow: an index on columns that change would cost every append.
+SELECT bucket, topic_id, first_offset, swept_offset FROM heads WHERE swept_offset < first_offset LIMIT 1;
+
+-- name: SetSwept :execrows
+UPDATE heads SET swept_offset = greatest(swept_offset, sqlc.arg(swept_offset)::bigint)
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);

@@ -1,0 +1,174 @@
+package postgres
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/topiq/topiq/db/postgres/pgtest"
+	"github.com/topiq/topiq/service"
+)
+
+func openStore(t *testing.T, url string) *Store {
+	t.Helper()
+	store, err := Open(t.Context(), url, Config{MaxConns: 8, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+func TestSessionSettings(t *testing.T) {
+	t.Parallel()
+	store := openStore(t, pgtest.URL(t))
+	want := map[string]string{
+		"application_name": "topiq", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "5s",
+		"client_min_messages": "warning", "client_connection_check_interval": "5s", "enable_seqscan": "off",
+		"transaction_read_only": "off",
+	}
+	err := store.write(t.Context(), func(ctx context.Context, u *unit) error {
+		for name, setting := range want {
+			var got string
+			if err := u.conn.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&got); err != nil {
+				return err
+			}
+			if got != setting {
+				t.Errorf("%s = %q, want %q", name, got, setting)
+			}
+		}
+		return errNothingToWrite
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnitsAreReadCommitted: whatever the default of the database is.
+func TestUnitsAreReadCommitted(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // a test's connection
+	if _, err := conn.Exec(t.Context(), "DO $$ BEGIN EXECUTE format("+
+		"'ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$"); err != nil {
+		t.Fatal(err)
+	}
+	store := openStore(t, url)
+	if _, err := store.CreateTopic(t.Context(), service.NewTopic{Name: "t", Incarnation: "i"}); err != nil {
+		t.Fatal(err)
+	}
+	err = store.write(t.Context(), func(ctx context.Context, u *unit) error {
+		if _, err := findHead(ctx, u, "t"); err != nil {
+			return err
+		}
+		var level string
+		if err := u.conn.QueryRow(ctx, "SELECT current_setting('transaction_isolation')").Scan(&level); err != nil {
+			return err
+		}
+		if level != "read committed" {
+			t.Errorf("the level is %q", level)
+		}
+		return errNothingToWrite
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// countingConn counts round trips: a read after a write.
+type countingConn struct {
+	net.Conn
+	wrote *atomic.Bool
+	trips *atomic.Int64
+}
+
+func (c countingConn) Write(b []byte) (int, error) {
+	if !c.wrote.Swap(true) {
+		c.trips.Add(1)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c countingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.wrote.Store(false)
+	}
+	return n, err
+}
+
+// TestRoundTrips counts what a call costs on a warm connection.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	openStore(t, url) // migrates
+	base, err := parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := base.ConnConfig.DialFunc
+	var trips atomic.Int64
+	base.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		return countingConn{conn, &atomic.Bool{}, &trips}, err
+	}
+	store := &Store{closing: make(chan struct{})}
+	if store.writes, err = newPool(t.Context(), base, 1, session{}.prepare); err != nil {
+		t.Fatal(err)
+	}
+	if store.reads, err = newPool(t.Context(), base, 1, session{}.prepare); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	producer, head, err := store.RegisterProducer(t.Context(), service.ProducerRegistration{
+		Topic: service.NewTopic{Name: "t", Incarnation: "i"}, Name: "p",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, _, err := store.RegisterConsumer(t.Context(), service.ConsumerRegistration{Topic: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appends := func(seq int64) func() error {
+		return func() error {
+			_, err := store.Append(t.Context(), []service.AppendRequest{{
+				Topic: head.ID, Producer: producer.ID, Seq: seq, Payloads: []service.Payload{{Bytes: []byte("x")}},
+			}}, time.Now())
+			return err
+		}
+	}
+	move := func() error {
+		_, err := store.Move(t.Context(), []service.MoveRequest{{
+			Topic: head.ID, Consumer: consumer.ID, Limit: 1, MaxBytes: 1,
+		}}, nil, time.Now())
+		return err
+	}
+	tests := []struct {
+		name string
+		call func() error
+		want int64 // 0: only a warm-up, which prepares statements
+	}{
+		{"append", appends(0), 0}, {"append", appends(1), 3},
+		{"duplicate", appends(0), 0}, {"duplicate", appends(0), 4},
+		{"move", move, 0}, {"move", move, 4},
+	}
+	for _, test := range tests {
+		before := trips.Load()
+		if err := test.call(); err != nil {
+			t.Fatal(test.name, err)
+		}
+		if got := trips.Load() - before; test.want > 0 && got != test.want {
+			t.Errorf("%s took %d round trips, want %d", test.name, got, test.want)
+		}
+	}
+}

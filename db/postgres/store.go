@@ -1,0 +1,165 @@
+// Package postgres is the engine for many brokers on one PostgreSQL.
+//
+// The row lock on a topic's head orders its appends, so any number of brokers may write to the same
+// topics. A unit of work is one transaction at READ COMMITTED whose statements run one after another
+// (P3), each on a snapshot taken after the locks before it were granted. What is decided in their
+// midst is decided by package service. A commit counts as success by the three conditions of P8 and
+// no others.
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/topiq/topiq/gen/pgsql"
+	"github.com/topiq/topiq/service"
+)
+
+// Config has the settings of a Store. The zero Config works.
+type Config struct {
+	// Logger is told of migrations and of lost servers. The default is slog.Default.
+	Logger *slog.Logger
+	// UnsafeDurability accepts a server whose settings let it lose what it acknowledged. What is
+	// unsafe is then listed in Properties.
+	UnsafeDurability bool
+	// Replicated is the operator's word that each commit waits for a synchronous standby (P13).
+	Replicated bool
+	// MaxConns bounds the connections to the database, for writes and reads together. Default 20.
+	MaxConns int
+	// Lanes is how many groups may be committing at a time (P7). Default 4.
+	Lanes int
+}
+
+const (
+	defaultMaxConns = 20
+	defaultLanes    = 4
+	// spareConns are the connections there must be beside one for each lane: two for other writes,
+	// two for reads.
+	spareConns = 4
+)
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Lanes == 0 {
+		c.Lanes = defaultLanes
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = max(defaultMaxConns, c.Lanes+2*spareConns)
+	}
+	if c.Lanes < 1 || c.Lanes > service.Buckets {
+		return c, fmt.Errorf("lanes: %d is not in 1 … %d", c.Lanes, service.Buckets)
+	}
+	if c.MaxConns < c.Lanes+spareConns {
+		return c, fmt.Errorf("connections: %d are too few for %d lanes, give at least %d",
+			c.MaxConns, c.Lanes, c.Lanes+spareConns)
+	}
+	return c, nil
+}
+
+// split shares the connections out. Reads have a pool of their own, so that no number of readers
+// makes a produce wait for a connection, and the other way round.
+func (c Config) split() (writes, reads int) {
+	reads = max(2, (c.MaxConns-c.Lanes)/2)
+	return c.MaxConns - reads, reads
+}
+
+// Store is a service.Store on PostgreSQL.
+type Store struct {
+	properties service.Properties
+	log        *slog.Logger
+	writes     *pgxpool.Pool
+	reads      *pgxpool.Pool
+
+	// commits counts the goroutines that wait for the answer to a COMMIT; closing ends those that
+	// nobody waits for any more.
+	commits sync.WaitGroup
+	closing chan struct{}
+}
+
+var _ service.Store = (*Store)(nil)
+
+// Open connects to a database, refuses it if its settings make acknowledgements untrue, brings its
+// schema up to date and returns a Store on it. Several brokers may open one database at once.
+func Open(ctx context.Context, url string, c Config) (*Store, error) {
+	s, err := open(ctx, url, c)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, url string, c Config) (*Store, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	base, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	unsafe, err := inspect(ctx, base.ConnConfig, c.UnsafeDurability)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, base.ConnConfig, c.Logger); err != nil {
+		return nil, err
+	}
+	s := &Store{log: c.Logger, closing: make(chan struct{}), properties: service.Properties{
+		Engine: "postgres", Durability: service.DurabilityFsync, Lanes: c.Lanes, Shared: true, Unsafe: unsafe,
+	}}
+	if c.Replicated {
+		s.properties.Durability = service.DurabilityReplicated
+	}
+	writes, reads := c.split()
+	prepare := session{unsafe: c.UnsafeDurability}.prepare
+	if s.writes, err = newPool(ctx, base, writes, prepare); err != nil {
+		return nil, err
+	}
+	if s.reads, err = newPool(ctx, base, reads, prepare); err != nil {
+		s.writes.Close()
+		return nil, err
+	}
+	if err := s.Ping(ctx); err != nil {
+		return nil, fmt.Errorf("%w (%w)", err, s.Close())
+	}
+	return s, nil
+}
+
+// Properties implements service.Store.
+func (s *Store) Properties() service.Properties { return s.properties }
+
+// Ping implements service.Store: a server that has become read-only, as a demoted primary does,
+// does not answer it.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	var readOnly bool
+	err := s.writes.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly)
+	if err == nil && readOnly {
+		err = errReadOnly
+	}
+	return s.failed(ctx, err)
+}
+
+// Close implements service.Store. A COMMIT that was given up because no answer came is interrupted.
+func (s *Store) Close() error {
+	close(s.closing)
+	s.commits.Wait()
+	s.reads.Close()
+	s.writes.Close()
+	return nil
+}
+
+// read runs queries that change nothing, each on its own. They are answered by the primary, and so
+// see every commit that was acknowledged before.
+func (s *Store) read(ctx context.Context, query step) error {
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	return s.failed(ctx, query(ctx, pgsql.New(s.reads)))
+}

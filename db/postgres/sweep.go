@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/topiq/topiq/gen/pgsql"
+)
+
+// Sweep implements service.TopicStore. One call works on one topic: a deleted one if there is any,
+// else one with a trimmed part. Several brokers may sweep at once: they delete the same rows, and
+// those that come second find them gone.
+func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
+	for ctx.Err() == nil {
+		n, found, err := s.sweepDeleted(ctx, int64(limit))
+		if err == nil && !found {
+			n, found, err = s.sweepTrimmed(ctx, int64(limit))
+		}
+		if err != nil || n > 0 || !found {
+			return n, err
+		}
+		// Another broker has done it meanwhile.
+	}
+	return 0, s.failed(ctx, ctx.Err())
+}
+
+// sweepDeleted removes rows of a deleted topic, and with the last of them the note of its deletion.
+func (s *Store) sweepDeleted(ctx context.Context, limit int64) (removed int, found bool, err error) {
+	var deleted pgsql.FindDeletedTopicRow
+	err = s.read(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+		deleted, err = q.FindDeletedTopic(ctx)
+		found = err == nil
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil || !found {
+		return 0, false, err
+	}
+	err = s.write(ctx, func(ctx context.Context, u *unit) error {
+		removed = 0
+		left := limit
+		for _, table := range sweeps(deleted.Bucket, deleted.TopicID) {
+			n, err := table(ctx, u, left)
+			if err != nil {
+				return err
+			}
+			removed += int(n)
+			if left -= n; left <= 0 {
+				return nil
+			}
+		}
+		var n int64
+		err := u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+			n, err = q.DeleteDeletedTopic(ctx, pgsql.DeleteDeletedTopicParams{
+				Bucket: deleted.Bucket, TopicID: deleted.TopicID,
+			})
+			return err
+		})
+		removed += int(n)
+		return err
+	})
+	return removed, true, err
+}
+
+// sweeps are the tables that a deleted topic leaves rows in, each as a call that removes at most so
+// many.
+func sweeps(bucket int32, topic int64) []func(ctx context.Context, u *unit, limit int64) (int64, error) {
+	table := func(
+		query func(ctx context.Context, q *pgsql.Queries, limit int64) (int64, error),
+	) func(context.Context, *unit, int64) (int64, error) {
+		return func(ctx context.Context, u *unit, limit int64) (n int64, err error) {
+			err = u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+				n, err = query(ctx, q, limit)
+				return err
+			})
+			return n, err
+		}
+	}
+	return []func(context.Context, *unit, int64) (int64, error){
+		table(func(ctx context.Context, q *pgsql.Queries, limit int64) (int64, error) {
+			return q.SweepMessages(ctx, pgsql.SweepMessagesParams{Bucket: bucket, TopicID: topic, MaxRows: limit})
+		}),
+		table(func(ctx context.Context, q *pgsql.Queries, limit int64) (int64, error) {
+			return q.SweepProducers(ctx, pgsql.SweepProducersParams{Bucket: bucket, TopicID: topic, MaxRows: limit})
+		}),
+		table(func(ctx context.Context, q *pgsql.Queries, limit int64) (int64, error) {
+			return q.SweepConsumers(ctx, pgsql.SweepConsumersParams{Bucket: bucket, TopicID: topic, MaxRows: limit})
+		}),
+	}
+}
+
+// sweepTrimmed removes rows below the first offset of a topic. The head is written last, so that
+// produces wait for it during the commit only.
+func (s *Store) sweepTrimmed(ctx context.Context, limit int64) (removed int, found bool, err error) {
+	var head pgsql.FindTrimmedHeadRow
+	err = s.read(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+		head, err = q.FindTrimmedHead(ctx)
+		found = err == nil
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil || !found {
+		return 0, false, err
+	}
+	until := min(head.FirstOffset, head.SweptOffset+limit)
+	err = s.write(ctx, func(ctx context.Context, u *unit) error {
+		return u.run(ctx,
+			func(ctx context.Context, q *pgsql.Queries) error {
+				n, err := q.SweepTrimmed(ctx, pgsql.SweepTrimmedParams{
+					Bucket: head.Bucket, TopicID: head.TopicID, FromOffset: head.SweptOffset, UntilOffset: until,
+				})
+				removed = int(n)
+				return err
+			},
+			func(ctx context.Context, q *pgsql.Queries) error {
+				_, err := q.SetSwept(ctx, pgsql.SetSweptParams{
+					Bucket: head.Bucket, TopicID: head.TopicID, SweptOffset: until,
+				})
+				return err
+			})
+	})
+	return removed, true, err
+}

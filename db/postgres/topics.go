@@ -1,0 +1,150 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/topiq/topiq/gen/pgsql"
+	"github.com/topiq/topiq/service"
+)
+
+// CreateTopic implements service.TopicStore.
+func (s *Store) CreateTopic(ctx context.Context, topic service.NewTopic) (service.Head, error) {
+	// Looked up first, so that creating a topic again and again takes no ids.
+	if there, err := s.Heads(ctx, []service.TopicName{topic.Name}); err != nil {
+		return service.Head{}, err
+	} else if len(there) > 0 {
+		return service.Head{}, service.ErrTopicExists
+	}
+	var head service.Head
+	err := s.write(ctx, func(ctx context.Context, u *unit) error {
+		created, ok, err := insertTopic(ctx, u, topic)
+		if err == nil && !ok {
+			err = service.ErrTopicExists
+		}
+		head = created
+		return err
+	})
+	if err != nil {
+		return service.Head{}, err
+	}
+	return head, nil
+}
+
+// insertTopic creates a topic and its head, or answers false when another has the name.
+func insertTopic(ctx context.Context, u *unit, topic service.NewTopic) (service.Head, bool, error) {
+	bucket := service.BucketOf(topic.Name)
+	id, err := u.ids.next(bucket)
+	if err != nil {
+		return service.Head{}, false, err
+	}
+	var inserted int64
+	err = u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+		inserted, err = q.InsertTopic(ctx, pgsql.InsertTopicParams{
+			Bucket: int32(bucket), TopicID: id, Name: string(topic.Name), CreatedAt: stored(topic.At),
+		})
+		return err
+	})
+	if err != nil || inserted == 0 {
+		return service.Head{}, false, err
+	}
+	err = u.run(ctx, func(ctx context.Context, q *pgsql.Queries) error {
+		return q.InsertHead(ctx, pgsql.InsertHeadParams{
+			Bucket: int32(bucket), TopicID: id, Incarnation: topic.Incarnation,
+		})
+	})
+	return service.Head{
+		ID: service.TopicID(id), Name: topic.Name, Incarnation: topic.Incarnation, CreatedAt: stored(topic.At),
+	}, true, err
+}
+
+// findHead reads the head of a topic and keeps the topic from being deleted until the unit ends.
+func findHead(ctx context.Context, u *unit, name service.TopicName) (service.Head, error) {
+	var row pgsql.FindHeadRow
+	err := u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+		row, err = q.FindHead(ctx, pgsql.FindHeadParams{Bucket: int32(service.BucketOf(name)), Name: string(name)})
+		return err
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return service.Head{}, service.ErrTopicNotFound
+	}
+	return toHead(headRow(row)), err
+}
+
+// Heads implements service.TopicStore.
+func (s *Store) Heads(ctx context.Context, names []service.TopicName) ([]service.Head, error) {
+	var params pgsql.FindHeadsParams
+	for _, name := range names {
+		params.Buckets = append(params.Buckets, int32(service.BucketOf(name)))
+		params.Names = append(params.Names, string(name))
+	}
+	var rows []pgsql.FindHeadsRow
+	err := s.read(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+		rows, err = q.FindHeads(ctx, params)
+		return err
+	})
+	return toAll(rows, func(row pgsql.FindHeadsRow) service.Head { return toHead(headRow(row)) }), err
+}
+
+// ListTopics implements service.TopicStore.
+func (s *Store) ListTopics(
+	ctx context.Context, prefix string, after service.TopicName, limit int,
+) ([]service.TopicName, error) {
+	var names []string
+	err := s.read(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+		names, err = q.ListTopics(ctx, pgsql.ListTopicsParams{
+			Prefix: prefix, Beyond: prefix + string(utf8.MaxRune), After: string(after), MaxRows: int64(limit),
+		})
+		return err
+	})
+	return toAll(names, func(name string) service.TopicName { return service.TopicName(name) }), err
+}
+
+// CountClients implements service.TopicStore.
+func (s *Store) CountClients(ctx context.Context, topic service.TopicID) (producers, consumers int64, err error) {
+	err = s.read(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+		bucket, id := bucketOf(topic), int64(topic)
+		if producers, err = q.CountProducers(ctx, pgsql.CountProducersParams{Bucket: bucket, TopicID: id}); err != nil {
+			return err
+		}
+		consumers, err = q.CountConsumers(ctx, pgsql.CountConsumersParams{Bucket: bucket, TopicID: id})
+		return err
+	})
+	return producers, consumers, err
+}
+
+// DeleteTopic implements service.TopicStore. The lock on the head is the strongest there is: it
+// waits for every append and registration that is under way, and those that come after it find no
+// head. So nothing is added to the topic once its id is noted for Sweep.
+func (s *Store) DeleteTopic(ctx context.Context, name service.TopicName, at time.Time) error {
+	bucket := int32(service.BucketOf(name))
+	return s.write(ctx, func(ctx context.Context, u *unit) error {
+		var id int64
+		err := u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+			id, err = q.LockHeadToDelete(ctx, pgsql.LockHeadToDeleteParams{Bucket: bucket, Name: string(name)})
+			return err
+		})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return service.ErrTopicNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return u.run(ctx,
+			exactly(1, "delete a head", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
+				return q.DeleteHead(ctx, pgsql.DeleteHeadParams{Bucket: bucket, TopicID: id})
+			}),
+			exactly(1, "delete a topic", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
+				return q.DeleteTopic(ctx, pgsql.DeleteTopicParams{Bucket: bucket, TopicID: id})
+			}),
+			func(ctx context.Context, q *pgsql.Queries) error {
+				return q.InsertDeletedTopic(ctx, pgsql.InsertDeletedTopicParams{
+					Bucket: bucket, TopicID: id, DeletedAt: stored(at),
+				})
+			})
+	})
+}

@@ -1,0 +1,162 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/topiq/topiq/gen/pgsql"
+	"github.com/topiq/topiq/service"
+)
+
+const (
+	// workLimit bounds a unit of work up to its COMMIT, readLimit a read, rollbackLimit the end of
+	// a unit that failed.
+	workLimit     = 20 * time.Second
+	readLimit     = 10 * time.Second
+	rollbackLimit = 2 * time.Second
+	// workAttempts is how often a unit of work is begun again because it learnt that it needs ids,
+	// or found that what it had read before its locks has changed.
+	workAttempts = 5
+)
+
+var (
+	errNeedIDs        = errors.New("ids are needed")
+	errStale          = errors.New("what was read before the lock has changed")
+	errNothingToWrite = errors.New("nothing to write")
+)
+
+// unit is one transaction.
+type unit struct {
+	conn  *pgxpool.Conn
+	begun bool
+	ids   *newIDs
+}
+
+// run sends statements in one round trip. The first ones begin the transaction.
+func (u *unit) run(ctx context.Context, steps ...step) error {
+	begin := !u.begun
+	u.begun = true
+	return send(ctx, u.conn.Conn(), begin, steps...)
+}
+
+// write runs a unit of work: one transaction, committed by P8 when work returns nil and rolled back
+// when it returns an error. errNothingToWrite rolls back too and is success, errStale begins anew.
+// Everything work changes outside it must be set anew by each run.
+func (s *Store) write(ctx context.Context, work func(ctx context.Context, u *unit) error) error {
+	ids := &newIDs{}
+	var err error
+	for range workAttempts {
+		ids.rewind()
+		err = s.attempt(ctx, &unit{ids: ids}, work)
+		switch {
+		case errors.Is(err, errNothingToWrite):
+			return nil
+		case errors.Is(err, errNeedIDs):
+			if err := s.take(ctx, ids); err != nil {
+				return err
+			}
+		case errors.Is(err, errStale):
+		default:
+			return s.failed(ctx, err)
+		}
+	}
+	return service.ErrUnavailable.Because(err)
+}
+
+func (s *Store) attempt(ctx context.Context, u *unit, work func(context.Context, *unit) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, workLimit)
+	defer cancel()
+	if u.conn, err = s.writes.Acquire(ctx); err != nil {
+		return err
+	}
+	committing := false
+	defer func() {
+		if !committing {
+			u.rollback(ctx)
+		}
+	}()
+	if err := work(ctx, u); err != nil {
+		return err
+	}
+	committing = true
+	return s.finish(ctx, u.conn)
+}
+
+// rollback gives the connection back. If the server does not answer, the pool closes it, and the
+// server rolls back when it notices.
+func (u *unit) rollback(ctx context.Context) {
+	defer u.conn.Release()
+	if conn := u.conn.Conn(); !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+		defer cancel()
+		_, _ = conn.Exec(ctx, "rollback") // on failure the connection is not idle, and the pool closes it
+	}
+}
+
+// newIDs are the ids a unit of work may use. They are taken before it, in a transaction of their
+// own: every registration in a bucket needs the row of its counter, and a lock on it inside a unit
+// would make them wait for each other's commits. A unit that lacks one is rolled back and begun
+// again with as many as it asked for, so that those that turn out to need none take none.
+type newIDs struct {
+	have  map[service.Bucket][]int64
+	asked map[service.Bucket]int
+}
+
+func (n *newIDs) rewind() { n.asked = map[service.Bucket]int{} }
+
+// next returns an id, or errNeedIDs. A unit that needs several may go on asking after the error, and
+// then fail with it.
+func (n *newIDs) next(bucket service.Bucket) (int64, error) {
+	i := n.asked[bucket]
+	n.asked[bucket]++
+	if i >= len(n.have[bucket]) {
+		return 0, errNeedIDs
+	}
+	return n.have[bucket][i], nil
+}
+
+// take gets the ids that were asked for and not there. An id whose transaction was not committed for
+// certain is never used: the counter of another server might give it out again.
+func (s *Store) take(ctx context.Context, ids *newIDs) error {
+	if ids.have == nil {
+		ids.have = map[service.Bucket][]int64{}
+	}
+	for bucket, asked := range ids.asked {
+		count := int64(asked - len(ids.have[bucket]))
+		if count <= 0 {
+			continue
+		}
+		var last int64
+		err := s.attempt(ctx, &unit{}, func(ctx context.Context, u *unit) error {
+			return u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+				last, err = q.TakeIDs(ctx, pgsql.TakeIDsParams{Bucket: int32(bucket), Count: count})
+				return err
+			})
+		})
+		if errors.Is(err, service.ErrOutcomeUnknown) {
+			return service.ErrUnavailable.Because(err) // some ids may be lost, and nothing else was done
+		}
+		if err != nil {
+			return s.failed(ctx, err)
+		}
+		for n := last - count + 1; n <= last; n++ {
+			ids.have[bucket] = append(ids.have[bucket], service.NewID(n, bucket))
+		}
+	}
+	return nil
+}
+
+// exactly makes a step of a statement that must write so many rows.
+func exactly(rows int, what string, exec func(context.Context, *pgsql.Queries) (int64, error)) step {
+	return func(ctx context.Context, q *pgsql.Queries) error {
+		n, err := exec(ctx, q)
+		if err == nil && n != int64(rows) {
+			err = service.ErrInternal.Because(fmt.Errorf("%s: %d rows were written, not %d", what, n, rows))
+		}
+		return err
+	}
+}

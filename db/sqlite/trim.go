@@ -1,0 +1,172 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/topiq/topiq/gen/litesql"
+	"github.com/topiq/topiq/service"
+)
+
+// sweepBytes is how much of payloads one Sweep removes at most: SQLite reads every page of a long
+// payload to free it, and produces wait meanwhile.
+const sweepBytes = 4 << 20
+
+// Trim implements service.MessageStore. What becomes invisible is counted before the transaction,
+// so that however much it is, the writer does not wait for it: those messages never change, and
+// nothing but another Trim takes any away, which is seen by the first offset.
+func (s *Store) Trim(ctx context.Context, topic service.TopicID, before service.Offset) (service.Head, error) {
+	for {
+		seen, err := get(ctx, s.read, topic)
+		if err != nil {
+			return service.Head{}, s.failed(err)
+		}
+		first := min(max(before, seen.First), seen.Next)
+		if first == seen.First {
+			return seen, nil
+		}
+		bytes, err := s.read.SumSizes(ctx, litesql.SumSizesParams{
+			Bucket: bucketOf(topic), TopicID: int64(topic),
+			FromOffset: int64(seen.First), UntilOffset: int64(first),
+		})
+		if err != nil {
+			return service.Head{}, s.failed(err)
+		}
+		head, done, err := s.moveFirst(ctx, seen, first, bytes)
+		if err != nil || done {
+			return head, err
+		}
+	}
+}
+
+// moveFirst moves the first offset, unless it is not where it was seen.
+func (s *Store) moveFirst(
+	ctx context.Context, seen service.Head, first service.Offset, bytes int64,
+) (head service.Head, done bool, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
+		var err error
+		if head, err = get(ctx, tx.Queries, seen.ID); err != nil {
+			return err
+		}
+		if done = head.First == seen.First; !done {
+			return errUnchanged
+		}
+		head.First, head.Bytes = first, head.Bytes-bytes
+		return affected(tx.TrimHead(ctx, litesql.TrimHeadParams{
+			Bucket: bucketOf(head.ID), TopicID: int64(head.ID), FirstOffset: int64(head.First), Bytes: head.Bytes,
+		}))
+	})
+	if err != nil {
+		return service.Head{}, false, err
+	}
+	return head, done, nil
+}
+
+// Sweep implements service.TopicStore. What to remove is chosen outside the transaction: nothing
+// leads to those rows any more, so nothing changes them.
+func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
+	if limit <= 0 {
+		return 0, nil
+	}
+	for {
+		head, err := s.read.FindTrimmedHead(ctx)
+		if errors.Is(err, sql.ErrNoRows) {
+			return s.sweepDeleted(ctx, int64(limit))
+		}
+		if err != nil {
+			return 0, s.failed(err)
+		}
+		rows, err := s.sweepTrimmed(ctx, head, int64(limit))
+		if err != nil || rows > 0 {
+			return rows, err
+		}
+	}
+}
+
+func (s *Store) sweepTrimmed(ctx context.Context, head litesql.FindTrimmedHeadRow, limit int64) (int, error) {
+	part, err := s.batch(ctx, litesql.ListSizesParams{
+		Bucket: head.Bucket, TopicID: head.TopicID,
+		FromOffset: head.SweptOffset, UntilOffset: head.FirstOffset, MaxRows: limit,
+	})
+	if err != nil {
+		return 0, err
+	}
+	var rows int64
+	err = s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
+		var err error
+		if rows, err = tx.SweepMessages(ctx, part); err != nil {
+			return err
+		}
+		// No row if the topic was deleted since: then its messages go as those of a deleted one.
+		_, err = tx.SetSwept(ctx, litesql.SetSweptParams{
+			Bucket: head.Bucket, TopicID: head.TopicID, SweptOffset: part.UntilOffset,
+		})
+		return err
+	})
+	return int(rows), err
+}
+
+// sweepDeleted removes rows of one deleted topic, and at last the note of it.
+func (s *Store) sweepDeleted(ctx context.Context, limit int64) (int, error) {
+	topic, err := s.read.FindDeletedTopic(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, s.failed(err)
+	}
+	part, err := s.batch(ctx, litesql.ListSizesParams{
+		Bucket: topic.Bucket, TopicID: topic.TopicID, UntilOffset: service.MaxInteger, MaxRows: limit,
+	})
+	if err != nil {
+		return 0, err
+	}
+	var rows int64
+	err = s.writer.do(ctx, func(ctx context.Context, tx *tx) (err error) {
+		rows, err = tx.sweepTopic(ctx, topic, part, limit)
+		return err
+	})
+	return int(rows), err
+}
+
+func (t *tx) sweepTopic(
+	ctx context.Context, topic litesql.FindDeletedTopicRow, part litesql.SweepMessagesParams, limit int64,
+) (int64, error) {
+	if rows, err := t.SweepMessages(ctx, part); err != nil || rows > 0 {
+		return rows, err
+	}
+	if rows, err := t.SweepProducers(ctx, litesql.SweepProducersParams{
+		Bucket: topic.Bucket, TopicID: topic.TopicID, MaxRows: limit,
+	}); err != nil || rows > 0 {
+		return rows, err
+	}
+	if rows, err := t.SweepConsumers(ctx, litesql.SweepConsumersParams{
+		Bucket: topic.Bucket, TopicID: topic.TopicID, MaxRows: limit,
+	}); err != nil || rows > 0 {
+		return rows, err
+	}
+	return t.DeleteDeletedTopic(ctx, litesql.DeleteDeletedTopicParams(topic))
+}
+
+// batch chooses the first messages of a range: at most MaxRows, and sweepBytes unless the first has
+// more. If the range has none, it is the whole range.
+func (s *Store) batch(ctx context.Context, of litesql.ListSizesParams) (litesql.SweepMessagesParams, error) {
+	part := litesql.SweepMessagesParams{
+		Bucket: of.Bucket, TopicID: of.TopicID, FromOffset: of.FromOffset, UntilOffset: of.UntilOffset,
+	}
+	rows, err := s.read.ListSizes(ctx, of)
+	if err != nil {
+		return part, s.failed(err)
+	}
+	var bytes int64
+	for i, row := range rows {
+		if bytes += row.Size; i > 0 && bytes > sweepBytes {
+			break
+		}
+		part.UntilOffset = row.Offset + 1
+	}
+	return part, nil
+}
