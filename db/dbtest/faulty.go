@@ -75,7 +75,7 @@ func (f *Faulty) Ping(ctx context.Context) error {
 }
 
 // Close implements service.Store.
-func (f *Faulty) Close() error { return none(f, "Close", f.Store.Close) }
+func (f *Faulty) Close() error { return none(f, "Close", func() error { return f.Store.Close() }) }
 
 // CreateTopic implements service.Store.
 func (f *Faulty) CreateTopic(ctx context.Context, topic service.NewTopic) (service.Head, error) {

@@ -100,8 +100,7 @@ func (k *kit) follow(c service.Consumer) {
 		}
 		return
 	}
-	_, err = k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: -1}, start)
-	if err != nil {
+	if _, err = k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: -1}, start); err != nil {
 		k.Errorf("Seek: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -32,7 +33,8 @@ func Agree(t *testing.T, open ...func(t *testing.T) service.Store) {
 		r.Repeat(map[string]func(*rapid.T){
 			"create":             w.create,
 			"delete":             w.delete,
-			"registerProducer":   w.registerProducer,
+			"registerProducer1":  w.registerProducer,
+			"registerProducer2":  w.registerProducer,
 			"unregisterProducer": w.unregisterProducer,
 			"append1":            w.append, // thrice, for it is what matters most
 			"append2":            w.append,
@@ -90,35 +92,35 @@ func newWorld(t *testing.T, stores []service.Store, prefix string) *world {
 	return w
 }
 
-// ask asks every store, and requires that the answers are the same when plain has taken out of
-// them what is the store's own. It returns the answers, and whether they were refusals.
+// ask asks every store, all at once, and requires that the answers are the same when plain has
+// taken out of them what is the store's own. It returns the answers, and whether they were no
+// refusals.
 func ask[A any](
 	r *rapid.T, w *world, what string,
 	call func(i int, s service.Store) (A, error), plain func(i int, a A) any,
 ) (answers []A, ok bool) {
 	r.Helper()
-	var first any
-	var refused string
+	answers = make([]A, len(w.stores))
+	errs := make([]error, len(w.stores))
+	var asked sync.WaitGroup
 	for i, s := range w.stores {
-		a, err := call(i, s)
-		var seen any
-		if err == nil {
-			seen = plain(i, a)
-		}
-		if i == 0 {
-			first, refused = seen, refusal(err)
-		}
-		if got := refusal(err); got != refused {
-			r.Fatalf("%s: %s answers %s (%v), %s answers %s",
-				what, s.Properties().Engine, got, err, w.stores[0].Properties().Engine, refused)
-		}
-		if diff := cmp.Diff(first, seen, cmpopts.EquateEmpty()); diff != "" {
-			r.Fatalf("%s: %s (−) and %s (+) differ:\n%s",
-				what, w.stores[0].Properties().Engine, s.Properties().Engine, diff)
-		}
-		answers = append(answers, a)
+		asked.Go(func() { answers[i], errs[i] = call(i, s) })
 	}
-	return answers, refused == "ok"
+	asked.Wait()
+	seen := make([]any, len(w.stores))
+	for i, s := range w.stores {
+		if errs[i] == nil {
+			seen[i] = plain(i, answers[i])
+		}
+		first, engine := w.stores[0].Properties().Engine, s.Properties().Engine
+		if refusal(errs[i]) != refusal(errs[0]) {
+			r.Fatalf("%s: %s answers %v, %s answers %v", what, first, errs[0], engine, errs[i])
+		}
+		if diff := cmp.Diff(seen[0], seen[i], cmpopts.EquateEmpty()); diff != "" {
+			r.Fatalf("%s: %s (−) and %s (+) differ:\n%s", what, first, engine, diff)
+		}
+	}
+	return answers, errs[0] == nil
 }
 
 // number replaces an id by its number in this run.

@@ -181,8 +181,11 @@ func (w *world) look(r *rapid.T) {
 			return s.Producer(ctx, topic.name, w.prefix+name)
 		}, func(i int, row service.Producer) any { return w.plainProducer(i, row) })
 	}
+	prefix := w.prefix + draw(r, "prefix", "", "a", "b_", "_", "%")
+	last := service.TopicName(w.prefix + draw(r, "after", "", "A", "B", "a", "b_"))
+	limit := rapid.IntRange(1, 4).Draw(r, "limit")
 	ask(r, w, "list topics", func(_ int, s service.Store) ([]service.TopicName, error) {
-		return s.ListTopics(ctx, w.prefix, "", 10)
+		return s.ListTopics(ctx, prefix, last, limit)
 	}, func(_ int, names []service.TopicName) any { return names })
 	ask(r, w, "heads", func(_ int, s service.Store) ([]service.Head, error) {
 		heads, err := s.Heads(ctx, []service.TopicName{topic.name, service.TopicName(w.prefix + "none")})

@@ -15,7 +15,7 @@ func clock(r *rapid.T) time.Time {
 }
 
 func (w *world) newTopic(r *rapid.T) service.NewTopic {
-	name := service.TopicName(w.prefix + draw(r, "name", "a", "A", "b_"))
+	name := service.TopicName(w.prefix + draw(r, "name", "a", "a", "a", "A", "b_"))
 	return service.NewTopic{Name: name, Incarnation: fmt.Sprint("inc", len(w.topics)), At: clock(r)}
 }
 
@@ -61,19 +61,10 @@ type registered struct {
 }
 
 func (w *world) registerProducer(r *rapid.T) {
-	ask := service.ProducerRegistration{
-		Topic:    w.newTopic(r),
-		Name:     draw(r, "prod_name", "p", "", "q"),
-		Instance: draw(r, "instance", "", "one", "two", "three"),
-	}
-	w.openSession(r, ask)
-}
-
-func (w *world) openSession(r *rapid.T, request service.ProducerRegistration) {
-	if request.Name == "" {
-		request.Instance = ""
-	} else {
+	request := service.ProducerRegistration{Topic: w.newTopic(r), Name: draw(r, "prod_name", "p", "p", "", "q")}
+	if request.Name != "" {
 		request.Name = w.prefix + request.Name
+		request.Instance = draw(r, "instance", "one", "two", "")
 	}
 	rows, ok := ask(r, w, "register producer", func(_ int, s service.Store) (registered, error) {
 		row, head, err := s.RegisterProducer(w.test.Context(), request)

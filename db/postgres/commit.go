@@ -53,18 +53,21 @@ func (s *Store) finish(ctx context.Context, conn *pgxpool.Conn) error {
 
 // commit sends COMMIT and says whether it is known to have succeeded (P8).
 func commit(ctx context.Context, conn *pgx.Conn) error {
+	if conn.IsClosed() { // the last moment at which nothing has happened for certain
+		return service.ErrUnavailable.Because(pgconn.ErrConnClosed)
+	}
 	delete(conn.PgConn().CustomData(), warningKey)
 	tag, err := conn.Exec(ctx, "commit")
 	warning, _ := conn.PgConn().CustomData()[warningKey].(*pgconn.Notice)
 	return verdict(tag.String(), err, warning)
 }
 
-// verdict judges the answer to a COMMIT. Only an error from before its first byte was sent means
-// that nothing happened. A warning may mean that the standby does not have the transaction.
+// verdict judges the answer to a COMMIT. A warning may mean that the standby does not have the
+// transaction. No kind of error is taken to mean that nothing was sent, whatever it says of itself:
+// pgx v5.12.0 reports a connection that is lost while it waits for an answer as "conn closed", for
+// which pgconn.SafeToRetry is true.
 func verdict(tag string, err error, warning *pgconn.Notice) error {
 	switch {
-	case err != nil && pgconn.SafeToRetry(err):
-		return service.ErrUnavailable.Because(err)
 	case err != nil:
 		return service.ErrOutcomeUnknown.Because(err)
 	case warning != nil:

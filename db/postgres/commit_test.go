@@ -52,31 +52,50 @@ func TestCommitOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Start(t)
 	p := newPairOn(t, cluster.URL())
-	if _, err := one(t.Context(), p.stores[0], p.request(0)); err != nil { // there is a connection now
-		t.Fatal(err)
-	}
-	execute(t, cluster.URL(), "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-	execute(t, cluster.URL(), "SELECT pg_reload_conf()")
-
 	ctx, cancel := context.WithCancel(t.Context())
-	answer := make(chan error, 1)
-	go func() {
-		_, err := one(ctx, p.stores[0], p.request(1))
-		answer <- err
-	}()
+	stuck := p.appendWithoutStandby(ctx, t)
 	waiting := waitForStandby(t, cluster.URL())
 	cancel()
 	select {
-	case err := <-answer:
-		t.Fatalf("the end of a context ended a commit: %v", err)
+	case answer := <-stuck:
+		t.Fatalf("the end of a context ended a commit: %v", answer.err)
 	case <-time.After(200 * time.Millisecond):
 	}
 	execute(t, cluster.URL(), "SELECT pg_cancel_backend($1)", waiting)
-	if err := <-answer; !errors.Is(err, service.ErrOutcomeUnknown) {
-		t.Fatalf("Append: %v, want outcome_unknown", err)
+	if answer := <-stuck; !errors.Is(answer.err, service.ErrOutcomeUnknown) {
+		t.Fatalf("Append: %v, want outcome_unknown", answer.err)
 	}
-	execute(t, cluster.URL(), "ALTER SYSTEM RESET synchronous_standby_names")
-	execute(t, cluster.URL(), "SELECT pg_reload_conf()")
+	bringStandby(t, cluster.URL())
+}
+
+// stuck is the answer to the append that met the missing standby.
+type stuck struct {
+	seq int64
+	err error
+}
+
+// appendWithoutStandby has the server wait for a standby that is not there, and appends until that
+// takes effect.
+func (p *pair) appendWithoutStandby(ctx context.Context, t *testing.T) <-chan stuck {
+	t.Helper()
+	execute(t, p.url, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+	execute(t, p.url, "SELECT pg_reload_conf()")
+	answer := make(chan stuck, 1)
+	go func() {
+		for seq := int64(0); ; seq++ {
+			if _, err := one(ctx, p.stores[0], p.request(seq)); err != nil {
+				answer <- stuck{seq, err}
+				return
+			}
+		}
+	}()
+	return answer
+}
+
+func bringStandby(t *testing.T, url string) {
+	t.Helper()
+	execute(t, url, "ALTER SYSTEM RESET synchronous_standby_names")
+	execute(t, url, "SELECT pg_reload_conf()")
 }
 
 // waitForStandby returns the process that waits for a standby.

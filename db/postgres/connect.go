@@ -102,10 +102,15 @@ func (s session) prepare(ctx context.Context, conn *pgx.Conn) error {
 		_, err := q.TakeIDs(ctx, pgsql.TakeIDsParams{Bucket: 0, Count: 0})
 		return err
 	}
-	if err := send(ctx, conn, true, barrier); err != nil {
-		return err
+	err := send(ctx, conn, true, barrier)
+	if err == nil {
+		err = commit(ctx, conn)
 	}
-	return commit(ctx, conn)
+	if err != nil {
+		// Without the chain: whether this commit succeeded is not what the caller asked about.
+		return fmt.Errorf("%w: %s", errBarrier, err.Error())
+	}
+	return nil
 }
 
 // applySettings is not a query of sqlc, which does not know pg_settings. It leaves out what this server

@@ -16,6 +16,7 @@ var (
 	errReadOnly      = errors.New("the server is read-only")
 	errCommitWarning = errors.New("the server warned during the commit")
 	errCommitTag     = errors.New("the server did not commit")
+	errBarrier       = errors.New("no write could be committed on a new connection")
 	errCommitSlow    = errors.New("no answer to the commit yet")
 )
 
@@ -70,8 +71,12 @@ func lostServer(err error) bool {
 		}
 		return pg.Code[:2] == "08"
 	}
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errReadOnly) ||
-		errors.As(err, &network) || errors.As(err, &connect)
+	for _, sign := range []error{io.EOF, io.ErrUnexpectedEOF, pgconn.ErrConnClosed, errReadOnly} {
+		if errors.Is(err, sign) {
+			return true
+		}
+	}
+	return errors.As(err, &network) || errors.As(err, &connect)
 }
 
 // forgetServer replaces all connections, those in use as soon as they are given back. Otherwise

@@ -15,7 +15,7 @@ import (
 )
 
 //go:embed migrations/*.sql
-var migrations embed.FS //nolint:gochecknoglobals // embedding needs a package variable
+var migrations embed.FS
 
 // Brokers that find the schema being changed ask again each second, for ten minutes.
 const (

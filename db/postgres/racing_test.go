@@ -115,7 +115,7 @@ func TestRacersOnOneSeqStoreItOnce(t *testing.T) {
 // orders, while consumers move on them.
 func TestGroupsOverManyTopicsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
-	const topics, rounds = 12, 20
+	const topics, rounds = 12, 60
 	p := newPair(t)
 	requests := make([]service.AppendRequest, topics)
 	for i := range requests {

@@ -66,22 +66,14 @@ func TestRestartedServerServesNothingBeforeItsStandbyHasIt(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Start(t)
 	p := newPairOn(t, cluster.URL())
-	if _, err := one(t.Context(), p.stores[0], p.request(0)); err != nil {
-		t.Fatal(err)
-	}
-	execute(t, cluster.URL(), "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-	execute(t, cluster.URL(), "SELECT pg_reload_conf()")
-	answer := make(chan error, 1)
-	go func() {
-		_, err := one(t.Context(), p.stores[0], p.request(1))
-		answer <- err
-	}()
+	stuck := p.appendWithoutStandby(t.Context(), t)
 	waitForStandby(t, cluster.URL())
 	if err := errors.Join(cluster.Kill(), cluster.Restart()); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-answer; !errors.Is(err, service.ErrOutcomeUnknown) {
-		t.Errorf("Append: %v, want outcome_unknown", err)
+	answer := <-stuck
+	if !errors.Is(answer.err, service.ErrOutcomeUnknown) {
+		t.Errorf("Append: %v, want outcome_unknown", answer.err)
 	}
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -91,14 +83,13 @@ func TestRestartedServerServesNothingBeforeItsStandbyHasIt(t *testing.T) {
 			t.Fatalf("Read: %d messages, %v, want unavailable", len(messages), err)
 		}
 	}
-	execute(t, cluster.URL(), "ALTER SYSTEM RESET synchronous_standby_names")
-	execute(t, cluster.URL(), "SELECT pg_reload_conf()")
+	bringStandby(t, cluster.URL())
 	var messages []service.Message
 	err := eventually(t, func() (err error) {
-		messages, err = p.stores[1].Read(t.Context(), p.topic.ID, 0, 10, 1<<20)
+		messages, err = p.stores[1].Read(t.Context(), p.topic.ID, 0, 10_000, 1<<20)
 		return err
 	})
-	if err != nil || len(messages) != 2 {
-		t.Errorf("Read with the standby: %d messages, %v, want 2", len(messages), err)
+	if want := int(answer.seq) + 1; err != nil || len(messages) != want {
+		t.Errorf("Read with the standby: %d messages, %v, want %d", len(messages), err, want)
 	}
 }

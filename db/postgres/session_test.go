@@ -158,9 +158,12 @@ func TestRoundTrips(t *testing.T) {
 		call func() error
 		want int64 // 0: only a warm-up, which prepares statements
 	}{
-		{"append", appends(0), 0}, {"append", appends(1), 3},
-		{"duplicate", appends(0), 0}, {"duplicate", appends(0), 4},
-		{"move", move, 0}, {"move", move, 4},
+		{"append", appends(0), 0},
+		{"append", appends(1), 3},
+		{"duplicate", appends(0), 0},
+		{"duplicate", appends(0), 4},
+		{"move", move, 0},
+		{"move", move, 4},
 	}
 	for _, test := range tests {
 		before := trips.Load()

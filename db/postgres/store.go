@@ -9,6 +9,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -126,7 +127,7 @@ func open(ctx context.Context, url string, c Config) (*Store, error) {
 		return nil, err
 	}
 	if err := s.Ping(ctx); err != nil {
-		return nil, fmt.Errorf("%w (%w)", err, s.Close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

@@ -13,6 +13,7 @@ import (
 // else one with a trimmed part. Several brokers may sweep at once: they delete the same rows, and
 // those that come second find them gone.
 func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
+	limit = max(limit, 1)
 	for ctx.Err() == nil {
 		n, found, err := s.sweepDeleted(ctx, int64(limit))
 		if err == nil && !found {
@@ -55,9 +56,7 @@ func (s *Store) sweepDeleted(ctx context.Context, limit int64) (removed int, fou
 		}
 		var n int64
 		err := u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
-			n, err = q.DeleteDeletedTopic(ctx, pgsql.DeleteDeletedTopicParams{
-				Bucket: deleted.Bucket, TopicID: deleted.TopicID,
-			})
+			n, err = q.DeleteDeletedTopic(ctx, pgsql.DeleteDeletedTopicParams(deleted))
 			return err
 		})
 		removed += int(n)

@@ -27,7 +27,7 @@ func TestVerdict(t *testing.T) {
 		{name: "connection lost", err: io.ErrUnexpectedEOF, want: service.ErrOutcomeUnknown},
 		{name: "context ended", err: context.Canceled, want: service.ErrOutcomeUnknown},
 		{name: "server ends", err: &pgconn.PgError{Code: "57P01"}, want: service.ErrOutcomeUnknown},
-		{name: "nothing was sent", err: unsent{}, want: service.ErrUnavailable},
+		{name: "an error that claims it is safe", err: unsent{}, want: service.ErrOutcomeUnknown},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// unsent is an error from before the first byte was sent.
+// unsent is an error that claims to be from before the first byte was sent, as pgx has them.
 type unsent struct{}
 
 func (unsent) Error() string     { return "unsent" }

@@ -1,0 +1,64 @@
+package dbtest_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/topiq/topiq/db/dbtest"
+	"github.com/topiq/topiq/db/memory"
+	"github.com/topiq/topiq/service"
+)
+
+func TestFaultyWithoutHooksIsTheStore(t *testing.T) {
+	t.Parallel()
+	dbtest.Run(t, func(*testing.T) service.Store {
+		return &dbtest.Faulty{Store: memory.New(memory.Config{})}
+	})
+}
+
+func TestFaultyFailsEveryMethodBeforeItHappens(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("failed")
+	var called string
+	faulty := &dbtest.Faulty{Before: func(method string) error { // without a store: a call that got there would panic
+		called = method
+		return failed
+	}}
+	store := reflect.TypeFor[service.Store]()
+	for i := range store.NumMethod() {
+		method := store.Method(i)
+		if method.Name == "Properties" {
+			continue // it cannot fail
+		}
+		var in []reflect.Value
+		for j := range method.Type.NumIn() {
+			in = append(in, reflect.Zero(method.Type.In(j)))
+		}
+		out := reflect.ValueOf(faulty).MethodByName(method.Name).Call(in)
+		if err, _ := out[len(out)-1].Interface().(error); !errors.Is(err, failed) || called != method.Name {
+			t.Errorf("%s answered %v after calling the hook as %q", method.Name, err, called)
+		}
+	}
+}
+
+func TestFaultyLosesTheAnswerOfWhatHappened(t *testing.T) {
+	t.Parallel()
+	store := &dbtest.Faulty{
+		Store: memory.New(memory.Config{}),
+		After: func(method string) error {
+			if method == "CreateTopic" {
+				return service.ErrOutcomeUnknown
+			}
+			return nil
+		},
+	}
+	head, err := store.CreateTopic(t.Context(), service.NewTopic{Name: "a"})
+	if !errors.Is(err, service.ErrOutcomeUnknown) || head.ID != 0 {
+		t.Errorf("CreateTopic answered %+v, %v", head, err)
+	}
+	heads, err := store.Heads(t.Context(), []service.TopicName{"a"})
+	if err != nil || len(heads) != 1 {
+		t.Errorf("Heads answered %d heads, %v, though the topic was created", len(heads), err)
+	}
+}
