@@ -22,11 +22,12 @@ type Broker struct {
 
 	commits   *lanes[produceJob, AppendResult]
 	moves     *lanes[moveJob, MoveResult]
-	heads     *lanes[TopicName, Head]
+	heads     *lanes[TopicName, headRead]
 	consumers *lanes[ConsumerID, Consumer]
 
-	closing    chan struct{} // closed when Close begins: long polls end
-	closeOnce  sync.Once
+	entry      sync.RWMutex // held for reading while a call comes in, for writing by Close
+	calls      sync.WaitGroup
+	closing    chan struct{}      // closed when Close begins: long polls end, calls are refused
 	stop       context.CancelFunc // ends the background loops
 	background sync.WaitGroup
 	sweep      chan struct{} // asks the sweeper to look now
@@ -47,14 +48,15 @@ func NewBroker(store Store, config Config) *Broker {
 		closing:   make(chan struct{}),
 		sweep:     make(chan struct{}, 1),
 	}
-	queue := func() *quota {
-		return &quota{requests: config.Limits.QueueRequests, bytes: config.Limits.QueueBytes}
+	queue := func(requests int) *quota {
+		return &quota{requests: requests, bytes: config.Limits.QueueBytes}
 	}
-	b.commits = newLanes(props.Lanes, queue(), b.commitGroup)
-	b.moves = newLanes(props.Lanes, queue(), b.moveGroup)
-	readers := min(props.Lanes, 4)
-	b.heads = newLanes(readers, queue(), b.readHeads)
-	b.consumers = newLanes(readers, queue(), b.readConsumers)
+	writes := config.Limits.QueueRequests
+	reads := writes + config.Limits.Waiters // all who wait may wake at once
+	b.commits = newLanes(props.Lanes, queue(writes), b.commitGroup)
+	b.moves = newLanes(props.Lanes, queue(writes), b.moveGroup)
+	b.heads = newLanes(min(props.Lanes, 4), queue(reads), b.readHeads)
+	b.consumers = newLanes(min(props.Lanes, 4), queue(reads), b.readConsumers)
 
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
@@ -67,19 +69,41 @@ func NewBroker(store Store, config Config) *Broker {
 	return b
 }
 
-// Close refuses new work, finishes what is queued, flushes positions and closes the store. When
-// ctx ends first, what was not finished has an unknown outcome; the store is closed all the same.
+// Close refuses new calls, ends long polls, finishes what is queued, flushes positions and closes
+// the store. When ctx ends first, what was not finished has an unknown outcome; the store is closed
+// all the same. Close may be called once.
 func (b *Broker) Close(ctx context.Context) error {
-	b.closeOnce.Do(func() { close(b.closing) })
-	err := errors.Join(b.commits.close(ctx), b.moves.close(ctx), b.heads.close(ctx), b.consumers.close(ctx))
+	b.entry.Lock()
+	close(b.closing)
+	b.entry.Unlock()
+	err := errors.Join(
+		waitFor(ctx, &b.calls),
+		b.commits.close(ctx), b.moves.close(ctx), b.heads.close(ctx), b.consumers.close(ctx),
+	)
 	b.stop()
 	err = errors.Join(err, waitFor(ctx, &b.background))
 	b.flushPositions(ctx)
-	if n := b.positions.pendingCount(); n > 0 {
+	if n := len(b.positions.allPending()); n > 0 {
 		b.log.WarnContext(ctx, "positions not flushed; their consumers hold the truth", "consumers", n)
 	}
 	return errors.Join(err, b.store.Close())
 }
+
+// enter lets a call in, or refuses it because the broker is closing. A call that was let in
+// leaves, and Close waits for it.
+func (b *Broker) enter() error {
+	b.entry.RLock()
+	defer b.entry.RUnlock()
+	select {
+	case <-b.closing:
+		return errClosed
+	default:
+		b.calls.Add(1)
+		return nil
+	}
+}
+
+func (b *Broker) leave() { b.calls.Done() }
 
 // Properties returns what the store is.
 func (b *Broker) Properties() Properties { return b.props }
@@ -89,6 +113,10 @@ func (b *Broker) Limits() Limits { return *b.limits }
 
 // Ready answers nil when the store can be read and written and no topic is stopped.
 func (b *Broker) Ready(ctx context.Context) error {
+	if err := b.enter(); err != nil {
+		return err
+	}
+	defer b.leave()
 	if err := b.store.Ping(ctx); err != nil {
 		return err
 	}
@@ -111,4 +139,4 @@ func (b *Broker) every(ctx context.Context, interval time.Duration, do func(cont
 }
 
 // repeatable says that nothing was committed and the same call may succeed.
-func repeatable(err error) bool { return errors.Is(err, ErrUnavailable) }
+func repeatable(err error) bool { return CodeOf(err) == CodeUnavailable }

@@ -272,8 +272,13 @@ func TestLongPollEndsWhenTheBrokerCloses(t *testing.T) {
 		f := setup(t, b)
 		closed := make(chan error)
 		time.AfterFunc(time.Second, func() { closed <- b.Close(t.Context()) })
-		_, err := f.consumeAt(0, 30*time.Second)
-		wantErr(t, "consume", err, service.ErrUnavailable)
+		began := time.Now()
+		got, err := f.consumeAt(0, 30*time.Second)
+		wantErr(t, "consume", err, nil)
+		want(t, "messages", len(got.Messages), 0)
+		want(t, "waited", time.Since(began), time.Second)
+		_, err = f.consumeAt(0, 0)
+		wantErr(t, "afterwards", err, service.ErrUnavailable)
 		if err := <-closed; err != nil {
 			t.Error(err)
 		}

@@ -33,14 +33,11 @@ func (b *Broker) commitGroup(_ int, group []*job[produceJob, AppendResult]) {
 	}
 	results, errs := attempt(requests, func(requests []AppendRequest) ([]AppendResult, error) {
 		return b.appendGroup(requests, leaders)
-	}, func(err error) bool { return errors.Is(err, ErrBadData) })
+	}, func(err error) bool { return CodeOf(err) == CodeInternal && errors.Is(err, ErrBadData) })
 	for i, j := range leaders {
 		j.res, j.err = results[i], errs[i]
 		if refusal := results[i].Err; j.err == nil && refusal != nil {
 			j.err = refusal
-		}
-		if errors.Is(j.err, ErrOutcomeUnknown) {
-			b.topics.tailBytes.Add(-j.req.topic.doubt(time.Now()))
 		}
 	}
 	for j, leader := range copies {
@@ -52,21 +49,28 @@ func (b *Broker) commitGroup(_ int, group []*job[produceJob, AppendResult]) {
 func (b *Broker) appendGroup(requests []AppendRequest, leaders []*job[produceJob, AppendResult]) ([]AppendResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	at := time.Now()
-	plan, err := b.store.Append(ctx, requests, b.now())
-	if err != nil {
-		return nil, err
-	}
 	topics := make(map[TopicID]*topic, len(leaders))
 	for _, j := range leaders {
 		topics[j.req.topic.id] = j.req.topic
 	}
+	at := time.Now()
+	plan, err := b.store.Append(ctx, requests, b.now())
+	if CodeOf(err) == CodeOutcomeUnknown {
+		// It may be stored: whoever waits for messages must look.
+		for i := range requests {
+			b.topics.tailBytes.Add(-topics[requests[i].Topic].refresh())
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
 	for i := range plan.Topics {
 		added := &plan.Topics[i]
-		growth, err := topics[added.Head.ID].publish(added, !b.props.Shared, at)
+		growth, err := topics[added.Head.ID].publish(added, at)
 		if err != nil {
 			// The messages are stored, so their producers are told so; but the topic is stopped.
-			b.log.ErrorContext(ctx, "an append contradicts what was known", "topic", added.Head.Name, "error", err)
+			b.log.ErrorContext(ctx, "an append contradicts what was known; the topic is stopped",
+				"topic", added.Head.Name, "error", err)
 			continue
 		}
 		b.topics.published(growth)

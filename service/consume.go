@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -38,6 +37,10 @@ type ConsumeResult struct {
 // consumer_not_found, offset_trimmed, offset_out_of_range, offset_behind, no_message (plain only),
 // overloaded, unavailable, outcome_unknown (without Offset).
 func (b *Broker) Consume(ctx context.Context, r ConsumeRequest) (ConsumeResult, error) {
+	if err := b.enter(); err != nil {
+		return ConsumeResult{}, err
+	}
+	defer b.leave()
 	w, wait, err := b.checkConsume(&r)
 	if err != nil {
 		return ConsumeResult{}, err
@@ -78,70 +81,72 @@ func (b *Broker) checkConsume(r *ConsumeRequest) (window, time.Duration, error) 
 
 // consumeAt is consume with an offset: "I have everything below; what comes next?"
 func (b *Broker) consumeAt(ctx context.Context, r *ConsumeRequest, w window, wait time.Duration) (ConsumeResult, error) {
-	t, err := b.admitConsume(ctx, r)
+	if result, ok := b.consumeKnown(r, w); ok {
+		return result, nil
+	}
+	v, err := b.look(ctx, r.Topic)
 	if err != nil {
 		return ConsumeResult{}, err
 	}
-	defer t.release()
-	head, _, _ := t.snapshot()
-	c := cursor{topic: t, incarnation: head.Incarnation, from: *r.Offset, window: w}
-	result := ConsumeResult{Offset: c.from, Incarnation: c.incarnation}
-	// Where memory holds as much as was asked for, nothing is said about the end of the topic,
-	// and the store need not be asked (P12).
-	messages, full := t.read(c.incarnation, c.from, w)
-	if !full {
-		if messages, _, err = b.follow(ctx, c, wait); err != nil {
-			return ConsumeResult{}, err
-		}
+	if err := b.commitOffset(ctx, v, r); err != nil {
+		v.release()
+		return ConsumeResult{}, err
+	}
+	result := ConsumeResult{Offset: *r.Offset, Incarnation: v.head.Incarnation}
+	messages, _, err := b.follow(ctx, v, cursor{*r.Offset, w}, wait)
+	switch CodeOf(err) {
+	case CodeIncarnationChanged, CodeOffsetTrimmed, CodeOffsetOutOfRange:
+		// It came to that while the call waited. But the offset is committed, and a refusal says
+		// that nothing moved: the next call is refused.
+		err = nil
 	}
 	result.Messages = messages
 	result.Offset += Offset(len(messages))
-	return result, nil
+	return result, err
 }
 
-// admitConsume finds the topic of a consume with an offset and commits the offset, or refuses in
-// the order of contract section 4: topic, incarnation, consumer, trimmed, out of range, behind.
-// What is known from a moment ago may admit; only what is read after the call may refuse (P12).
-func (b *Broker) admitConsume(ctx context.Context, r *ConsumeRequest) (*topic, error) {
-	t, err := b.trustedTopic(ctx, r.Topic)
-	if err != nil {
-		return nil, err
+// consumeKnown answers from memory where that says nothing about the end of the topic (P12): the
+// tail holds as much as was asked for, the incarnation was confirmed within the last second, and
+// the consumer's position was read within it. Whatever is not as it should be is looked at by
+// rows read after the call.
+func (b *Broker) consumeKnown(r *ConsumeRequest, w window) (ConsumeResult, bool) {
+	t := b.topics.use(r.Topic)
+	if t == nil {
+		return ConsumeResult{}, false
 	}
-	if b.commitKnown(t, r) {
-		return t, nil
+	defer t.release()
+	head, confirmedAt, _ := t.known()
+	if time.Since(confirmedAt) > trusted || (r.Incarnation != "" && r.Incarnation != head.Incarnation) {
+		return ConsumeResult{}, false
 	}
-	t.release()
-	if t, err = b.endTopic(ctx, r.Topic); err != nil {
-		return nil, err
-	}
-	if err := b.commitFresh(ctx, t, r); err != nil {
-		t.release()
-		return nil, err
-	}
-	return t, nil
-}
-
-// commitKnown commits if everything known allows it.
-func (b *Broker) commitKnown(t *topic, r *ConsumeRequest) bool {
-	head, _, _ := t.snapshot()
-	if r.Incarnation != "" && r.Incarnation != head.Incarnation || CheckOffset(*r.Offset, head) != nil {
-		return false
+	messages, full := t.read(head.Incarnation, *r.Offset, w)
+	if !full {
+		return ConsumeResult{}, false
 	}
 	row, ok := b.positions.get(r.Consumer, time.Now())
-	return ok && row.Topic == t.id && b.positions.commit(row, *r.Offset) == *r.Offset
+	if !ok || row.Topic != t.id || b.positions.commit(row, *r.Offset) != *r.Offset {
+		return ConsumeResult{}, false
+	}
+	return ConsumeResult{messages, *r.Offset + Offset(len(messages)), head.Incarnation}, true
 }
 
-// commitFresh commits, or refuses, on rows read after the call.
-func (b *Broker) commitFresh(ctx context.Context, t *topic, r *ConsumeRequest) error {
-	head, _, _ := t.snapshot()
-	if r.Incarnation != "" && r.Incarnation != head.Incarnation {
-		return errIncarnation(head.Incarnation)
+// commitOffset commits the offset of a consume, or refuses it in the order of contract section 4:
+// incarnation, consumer, trimmed, out of range, behind. The topic's head was read after the call;
+// the consumer may be known from a moment ago, but only a row read after the call refuses (P12).
+func (b *Broker) commitOffset(ctx context.Context, v view, r *ConsumeRequest) error {
+	if r.Incarnation != "" && r.Incarnation != v.head.Incarnation {
+		return errIncarnation(v.head.Incarnation)
 	}
-	row, err := b.freshConsumer(ctx, t.id, r.Consumer)
+	row, known := b.positions.get(r.Consumer, time.Now())
+	if known && row.Topic == v.id && CheckOffset(*r.Offset, v.head) == nil &&
+		b.positions.commit(row, *r.Offset) == *r.Offset {
+		return nil
+	}
+	row, err := b.freshConsumer(ctx, v.id, r.Consumer)
 	if err != nil {
 		return err
 	}
-	if err := CheckOffset(*r.Offset, head); err != nil {
+	if err := CheckOffset(*r.Offset, v.head); err != nil {
 		return err
 	}
 	if committed := b.positions.commit(row, *r.Offset); committed > *r.Offset {
@@ -153,29 +158,30 @@ func (b *Broker) commitFresh(ctx context.Context, t *topic, r *ConsumeRequest) e
 // consumeNext is consume without an offset: dequeue, and wait for something to dequeue.
 func (b *Broker) consumeNext(ctx context.Context, r *ConsumeRequest, w window, wait time.Duration) (ConsumeResult, error) {
 	resolve := b.knownTopic
-	for {
+	for replaced := 0; replaced < resolveAttempts; {
 		t, err := resolve(ctx, r.Topic)
 		if err != nil {
 			return ConsumeResult{}, err
 		}
-		_, _, advanced := t.snapshot() // before looking: see follow
+		_, _, advanced := t.known() // before looking: see view
 		moved, err := b.move(ctx, t, r, w)
-		if errors.Is(err, ErrTopicNotFound) {
+		if CodeOf(err) == CodeTopicNotFound {
 			// The life of the topic known here has ended; there may be a new one.
 			t.release()
 			resolve = b.freshTopic
+			replaced++
 			continue
 		}
-		if err != nil || len(moved.Messages) > 0 || wait <= 0 {
+		if err != nil || len(moved.Messages) > 0 {
 			t.release()
 			return ConsumeResult{moved.Messages, moved.Consumer.Offset, moved.Head.Incarnation}, err
 		}
-		began := time.Now()
-		err = b.waitFor(ctx, t, advanced, wait)
+		left, err := b.sleep(ctx, view{t, moved.Head, advanced}, wait)
 		t.release()
-		if err != nil {
-			return ConsumeResult{}, err
+		if err != nil || left <= 0 {
+			return ConsumeResult{nil, moved.Consumer.Offset, moved.Head.Incarnation}, err
 		}
-		wait -= time.Since(began)
+		wait = left
 	}
+	return ConsumeResult{}, ErrTopicNotFound
 }

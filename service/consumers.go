@@ -17,6 +17,10 @@ type ConsumerState struct {
 // already, where it is. Errors: invalid_request, topic_not_found, offset_trimmed,
 // offset_out_of_range.
 func (b *Broker) RegisterConsumer(ctx context.Context, topic TopicName, name string, from Start) (Consumer, Head, error) {
+	if err := b.enter(); err != nil {
+		return Consumer{}, Head{}, err
+	}
+	defer b.leave()
 	if err := CheckName("topic", topic); err != nil {
 		return Consumer{}, Head{}, err
 	}
@@ -36,6 +40,10 @@ func (b *Broker) RegisterConsumer(ctx context.Context, topic TopicName, name str
 // UnregisterConsumer removes a consumer and its position. Errors: invalid_request,
 // topic_not_found, consumer_not_found.
 func (b *Broker) UnregisterConsumer(ctx context.Context, topic TopicName, id ConsumerID) error {
+	if err := b.enter(); err != nil {
+		return err
+	}
+	defer b.leave()
 	if err := CheckName("topic", topic); err != nil {
 		return err
 	}
@@ -52,6 +60,10 @@ func (b *Broker) UnregisterConsumer(ctx context.Context, topic TopicName, id Con
 // ConsumerState describes a consumer by id, or by name where id is 0. Errors: invalid_request,
 // topic_not_found, consumer_not_found.
 func (b *Broker) ConsumerState(ctx context.Context, topic TopicName, id ConsumerID, name string) (ConsumerState, error) {
+	if err := b.enter(); err != nil {
+		return ConsumerState{}, err
+	}
+	defer b.leave()
 	if err := CheckName("topic", topic); err != nil {
 		return ConsumerState{}, err
 	}
@@ -61,7 +73,7 @@ func (b *Broker) ConsumerState(ctx context.Context, topic TopicName, id Consumer
 	if err := checkOptionalName("cons_name", name); err != nil {
 		return ConsumerState{}, err
 	}
-	head, err := b.freshHead(ctx, topic)
+	head, err := b.readHead(ctx, topic)
 	if err != nil {
 		return ConsumerState{}, err
 	}
@@ -70,7 +82,7 @@ func (b *Broker) ConsumerState(ctx context.Context, topic TopicName, id Consumer
 		if err != nil {
 			return ConsumerState{}, err
 		}
-		return consumerState(b.positions.overlay(row), head), nil
+		return consumerState(b.positions.overlay(row), head.Head), nil
 	}
 	if err := checkInteger("consumer_id", id, 1); err != nil {
 		return ConsumerState{}, err
@@ -79,7 +91,7 @@ func (b *Broker) ConsumerState(ctx context.Context, topic TopicName, id Consumer
 	if err != nil {
 		return ConsumerState{}, err
 	}
-	return consumerState(row, head), nil
+	return consumerState(row, head.Head), nil
 }
 
 func consumerState(row Consumer, head Head) ConsumerState {
@@ -98,6 +110,10 @@ func (b *Broker) Size(ctx context.Context, topic TopicName, id ConsumerID) (int6
 // ListConsumers lists the consumers of a topic by id, after after, at most limit (nil = the
 // default). next is what to send as after for the rest, 0 when there is none.
 func (b *Broker) ListConsumers(ctx context.Context, topic TopicName, after ConsumerID, limit *int) (list []ConsumerState, next ConsumerID, err error) {
+	if err := b.enter(); err != nil {
+		return nil, 0, err
+	}
+	defer b.leave()
 	n, head, err := b.listOf(ctx, topic, int64(after), limit)
 	if err != nil {
 		return nil, 0, err
@@ -129,8 +145,8 @@ func (b *Broker) listOf(ctx context.Context, topic TopicName, after int64, limit
 	if err != nil {
 		return 0, Head{}, err
 	}
-	head, err := b.freshHead(ctx, topic)
-	return n, head, err
+	head, err := b.readHead(ctx, topic)
+	return n, head.Head, err
 }
 
 // SetOffsetRequest asks to set a consumer's position.
@@ -147,6 +163,10 @@ type SetOffsetRequest struct {
 // SetOffset sets a consumer's position, also back, durably before it returns. Errors:
 // invalid_request, topic_not_found, consumer_not_found, offset_trimmed, offset_out_of_range.
 func (b *Broker) SetOffset(ctx context.Context, r SetOffsetRequest) (Consumer, error) {
+	if err := b.enter(); err != nil {
+		return Consumer{}, err
+	}
+	defer b.leave()
 	if err := checkInteger("consumer_id", r.Consumer, 1); err != nil {
 		return Consumer{}, err
 	}
@@ -161,7 +181,7 @@ func (b *Broker) SetOffset(ctx context.Context, r SetOffsetRequest) (Consumer, e
 		if err := CheckName("topic", r.Topic); err != nil {
 			return Consumer{}, err
 		}
-		head, err := b.freshHead(ctx, r.Topic)
+		head, err := b.readHead(ctx, r.Topic)
 		if err != nil {
 			return Consumer{}, err
 		}
@@ -179,6 +199,7 @@ func (b *Broker) SetOffset(ctx context.Context, r SetOffsetRequest) (Consumer, e
 	at := time.Now()
 	row, err := b.store.Seek(ctx, seek, b.now())
 	if err != nil {
+		b.positions.expire(r.Consumer)
 		return Consumer{}, err
 	}
 	b.positions.learn(row, at)

@@ -1,6 +1,9 @@
 package service
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Code is a stable, machine-readable reason of a refusal (contract section 2). Codes are never
 // renamed; those that only the HTTP layer can give live in package api.
@@ -112,6 +115,16 @@ func (e *Error) With(facts Facts) *Error {
 // Because returns a copy of a sentinel with the cause, which is logged and never sent.
 func (e *Error) Because(cause error) *Error {
 	return &Error{Code: e.Code, Message: e.Message, Facts: e.Facts, Cause: cause}
+}
+
+// CodeOf returns the code of the outermost Error in a chain, internal where there is none. Only the
+// outermost one says what happened to the call: an unknown outcome may well have been caused by a
+// connection that was unavailable, and is no less unknown for it.
+func CodeOf(err error) Code {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Code
+	}
+	return CodeInternal
 }
 
 func fact[T ~int64](v T) *int64 {

@@ -14,29 +14,76 @@ import (
 	"github.com/topiq/topiq/service"
 )
 
-// hooked is a store whose Append, Move and Read can be made to fail.
+// hooked is a store with calls that tests can delay, fail, or rob of their answer: a hook gets the
+// real call to make.
 type hooked struct {
 	service.Store
-	append func(call int, do func() (service.AppendPlan, error)) (service.AppendPlan, error)
-	read   func(do func() ([]service.Message, error)) ([]service.Message, error)
-	calls  atomic.Int64
+	calls atomic.Int64 // of Append
+
+	mu        sync.Mutex
+	append    hook[service.AppendPlan]
+	read      hook[[]service.Message]
+	heads     hook[[]service.Head]
+	consumers hook[[]service.Consumer]
+	move      hook[[]service.MoveResult]
+	remove    hook[struct{}]
+}
+
+type hook[T any] func(call int, do func() (T, error)) (T, error)
+
+// set changes hooks while calls may be under way.
+func (h *hooked) set(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+}
+
+func through[T any](h *hooked, pick func() hook[T], do func() (T, error)) (T, error) {
+	h.mu.Lock()
+	f := pick()
+	h.mu.Unlock()
+	if f == nil {
+		return do()
+	}
+	return f(int(h.calls.Load()), do)
 }
 
 func (h *hooked) Append(ctx context.Context, r []service.AppendRequest, now time.Time) (service.AppendPlan, error) {
-	call := int(h.calls.Add(1))
-	do := func() (service.AppendPlan, error) { return h.Store.Append(ctx, r, now) }
-	if h.append == nil {
-		return do()
-	}
-	return h.append(call, do)
+	h.calls.Add(1)
+	return through(h, func() hook[service.AppendPlan] { return h.append }, func() (service.AppendPlan, error) {
+		return h.Store.Append(ctx, r, now)
+	})
 }
 
 func (h *hooked) Read(ctx context.Context, id service.TopicID, from service.Offset, limit int, maxBytes int64) ([]service.Message, error) {
-	do := func() ([]service.Message, error) { return h.Store.Read(ctx, id, from, limit, maxBytes) }
-	if h.read == nil {
-		return do()
-	}
-	return h.read(do)
+	return through(h, func() hook[[]service.Message] { return h.read }, func() ([]service.Message, error) {
+		return h.Store.Read(ctx, id, from, limit, maxBytes)
+	})
+}
+
+func (h *hooked) Heads(ctx context.Context, names []service.TopicName) ([]service.Head, error) {
+	return through(h, func() hook[[]service.Head] { return h.heads }, func() ([]service.Head, error) {
+		return h.Store.Heads(ctx, names)
+	})
+}
+
+func (h *hooked) Consumers(ctx context.Context, ids []service.ConsumerID) ([]service.Consumer, error) {
+	return through(h, func() hook[[]service.Consumer] { return h.consumers }, func() ([]service.Consumer, error) {
+		return h.Store.Consumers(ctx, ids)
+	})
+}
+
+func (h *hooked) Move(ctx context.Context, r []service.MoveRequest, tail service.ReadFunc, now time.Time) ([]service.MoveResult, error) {
+	return through(h, func() hook[[]service.MoveResult] { return h.move }, func() ([]service.MoveResult, error) {
+		return h.Store.Move(ctx, r, tail, now)
+	})
+}
+
+func (h *hooked) DeleteTopic(ctx context.Context, name service.TopicName, at time.Time) error {
+	_, err := through(h, func() hook[struct{}] { return h.remove }, func() (struct{}, error) {
+		return struct{}{}, h.Store.DeleteTopic(ctx, name, at)
+	})
+	return err
 }
 
 func newHooked() *hooked { return &hooked{Store: memory.New(memory.Config{})} }
@@ -155,7 +202,7 @@ func TestGroupSortsAndMergesOneProducersRequests(t *testing.T) {
 					}
 					offset, _ := result.Offset()
 					want(t, "offset", offset, service.Offset(seq+1))
-				want(t, "duplicate", result.Duplicate, false)
+					want(t, "duplicate", result.Duplicate, false)
 				})
 			}
 			synctest.Wait()
@@ -230,7 +277,7 @@ func TestHoleStopsTheTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Broker = open(t, store, service.Config{})
-	store.read = func(do func() ([]service.Message, error)) ([]service.Message, error) {
+	store.read = func(_ int, do func() ([]service.Message, error)) ([]service.Message, error) {
 		messages, err := do()
 		return append(messages[:1:1], messages[2:]...), err
 	}
@@ -258,7 +305,7 @@ func TestTrimBetweenHeadAndReadIsNoHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := open(t, shared{store}, service.Config{}) // has no tail
-	store.read = func(do func() ([]service.Message, error)) ([]service.Message, error) {
+	store.read = func(_ int, do func() ([]service.Message, error)) ([]service.Message, error) {
 		if _, err := store.Trim(t.Context(), state.ID, 2); err != nil {
 			t.Error(err)
 		}

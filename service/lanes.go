@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -32,10 +33,27 @@ type lane[Req, Res any] struct {
 // job is one request on its way through a lane. run sets res or err.
 type job[Req, Res any] struct {
 	req  Req
-	size int64
-	res  Res
-	err  error
-	done chan struct{}
+	size int64 // what it counts for in the queue
+	// weight is what it counts for in its group: the size of its answer where that is larger.
+	weight int64
+	res    Res
+	err    error
+	done   chan struct{}
+	gone   <-chan struct{} // closed when nobody waits for the result any more
+}
+
+func newJob[Req, Res any](ctx context.Context, req Req, size int64) *job[Req, Res] {
+	return &job[Req, Res]{req: req, size: size, weight: size, done: make(chan struct{}), gone: ctx.Done()}
+}
+
+// abandoned reports whether nobody waits for the result any more.
+func (j *job[Req, Res]) abandoned() bool {
+	select {
+	case <-j.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // quota bounds what waits in all lanes of one kind together.
@@ -65,14 +83,14 @@ func (q *quota) give(bytes int64) {
 
 func newLanes[Req, Res any](n int, queue *quota, run func(int, []*job[Req, Res])) *lanes[Req, Res] {
 	return &lanes[Req, Res]{
-		run: run, queue: queue, groupLen: 4096, groupBytes: 16 << 20, lanes: make([]lane[Req, Res], n),
+		run: run, queue: queue, groupLen: 4096, groupBytes: 64 << 20, lanes: make([]lane[Req, Res], n),
 	}
 }
 
 // do hands a request to the lane of a bucket and waits for its result. A caller that goes away
 // never cancels a group: it gets ErrOutcomeUnknown, and the group goes on without it.
 func (l *lanes[Req, Res]) do(ctx context.Context, bucket Bucket, req Req, size int64) (Res, error) {
-	j := &job[Req, Res]{req: req, size: size, done: make(chan struct{})}
+	j := newJob[Req, Res](ctx, req, size)
 	if err := l.submit(bucket, j); err != nil {
 		return j.res, err
 	}
@@ -129,9 +147,9 @@ func (l *lanes[Req, Res]) work(i int) {
 func (l *lanes[Req, Res]) next(lane *lane[Req, Res]) []*job[Req, Res] {
 	lane.mu.Lock()
 	defer lane.mu.Unlock()
-	n, size := 0, int64(0)
-	for n < len(lane.queue) && n < l.groupLen && (n == 0 || size+lane.queue[n].size <= l.groupBytes) {
-		size += lane.queue[n].size
+	n, weight := 0, int64(0)
+	for n < len(lane.queue) && n < l.groupLen && (n == 0 || weight+lane.queue[n].weight <= l.groupBytes) {
+		weight += lane.queue[n].weight
 		n++
 	}
 	if n == 0 {
@@ -139,7 +157,9 @@ func (l *lanes[Req, Res]) next(lane *lane[Req, Res]) []*job[Req, Res] {
 		lane.queue = nil
 		return nil
 	}
-	group := lane.queue[:n:n]
+	// Copied and cleared: a lane that never runs dry would otherwise keep all it has ever done.
+	group := slices.Clone(lane.queue[:n])
+	clear(lane.queue[:n])
 	lane.queue = lane.queue[n:]
 	return group
 }
@@ -171,8 +191,11 @@ func waitFor(ctx context.Context, group *sync.WaitGroup) error {
 // it is; where splits says that one request's data may be at fault, each request is run alone; an
 // unknown outcome is never repeated here. It returns a result or an error for each request.
 func attempt[Req, Res any](requests []Req, call func([]Req) ([]Res, error), splits func(error) bool) ([]Res, []error) {
+	if len(requests) == 0 {
+		return nil, nil
+	}
 	results, err := call(requests)
-	if err != nil && repeatable(err) && !splits(err) {
+	if err != nil && repeatable(err) {
 		results, err = call(requests)
 	}
 	errs := make([]error, len(requests))
@@ -180,7 +203,7 @@ func attempt[Req, Res any](requests []Req, call func([]Req) ([]Res, error), spli
 		return results, errs
 	}
 	results = make([]Res, len(requests))
-	if !splits(err) {
+	if CodeOf(err) == CodeOutcomeUnknown || !splits(err) {
 		for i := range errs {
 			errs[i] = err
 		}

@@ -157,6 +157,7 @@ func TestAttempt(t *testing.T) {
 		}, 2, []error{nil, nil, nil}},
 		{"a lasting failure fails all", func(int, []int) error { return ErrUnavailable }, 2, []error{ErrUnavailable, ErrUnavailable, ErrUnavailable}},
 		{"an unknown outcome is never repeated", func(int, []int) error { return ErrOutcomeUnknown }, 1, []error{ErrOutcomeUnknown, ErrOutcomeUnknown, ErrOutcomeUnknown}},
+		{"even if its cause could be", func(int, []int) error { return ErrOutcomeUnknown.Because(errors.Join(ErrUnavailable, bad)) }, 1, []error{ErrOutcomeUnknown, ErrOutcomeUnknown, ErrOutcomeUnknown}},
 		{"bad data fails alone", func(_ int, group []int) error {
 			for _, r := range group {
 				if r == 1 {

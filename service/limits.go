@@ -1,7 +1,11 @@
 package service
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -72,6 +76,23 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// Validate refuses limits that contradict each other. Zero fields count as their defaults.
+func (l Limits) Validate() error {
+	l = l.withDefaults()
+	switch {
+	case l.MessageBytes > l.RequestBytes:
+		return fmt.Errorf("a message may have %d bytes but a request only %d: raise request bytes", l.MessageBytes, l.RequestBytes)
+	case requestSize(l.Messages, l.RequestBytes) > l.QueueBytes:
+		return fmt.Errorf("the commit queue holds %d bytes, less than one request may need: raise queue bytes or lower request bytes", l.QueueBytes)
+	case l.DefaultReadMessages > l.ReadMessages, l.DefaultReadBytes > l.ReadBytes, l.DefaultListEntries > l.ListEntries:
+		return errors.New("a default of an answer is above its maximum")
+	}
+	return nil
+}
+
+// requestSize is what a produce request counts for in the commit queue.
+func requestSize(messages int, payload int64) int64 { return 256 + 64*int64(messages) + payload }
+
 func orDefault[T comparable](v *T, d T) {
 	var zero T
 	if *v == zero {
@@ -106,10 +127,11 @@ func checkOptionalName(field, name string) error {
 	return CheckName(field, name)
 }
 
-// checkToken bounds an instance or incarnation: any text, but not without end.
+// checkToken bounds an instance or incarnation: any text without control characters, which not
+// every database stores, but not without end.
 func checkToken(field, token string) error {
-	if len(token) > MaxTokenBytes || !utf8.ValidString(token) {
-		return Invalid(field, "must be text of at most %d bytes", MaxTokenBytes)
+	if len(token) > MaxTokenBytes || !utf8.ValidString(token) || strings.ContainsFunc(token, unicode.IsControl) {
+		return Invalid(field, "must be text of at most %d bytes without control characters", MaxTokenBytes)
 	}
 	return nil
 }

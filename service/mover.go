@@ -18,7 +18,8 @@ func (b *Broker) move(ctx context.Context, t *topic, r *ConsumeRequest, w window
 		Topic: t.id, Consumer: r.Consumer, Incarnation: r.Incarnation, Limit: w.limit, MaxBytes: w.maxBytes,
 	}
 	t.used.Add(1)
-	j := &job[moveJob, MoveResult]{req: moveJob{request, t}, size: 256, done: make(chan struct{})}
+	j := newJob[moveJob, MoveResult](ctx, moveJob{request, t}, 256)
+	j.weight += min(w.maxBytes, int64(w.limit)*(b.limits.MessageBytes+b.limits.HeaderBytes))
 	if err := b.moves.submit(BucketOfID(r.Consumer), j); err != nil {
 		t.release()
 		return MoveResult{}, err
@@ -26,24 +27,35 @@ func (b *Broker) move(ctx context.Context, t *topic, r *ConsumeRequest, w window
 	return j.wait(ctx)
 }
 
-// moveGroup is the work of the move lanes: one transaction for all that waited.
+// moveGroup is the work of the move lanes: one transaction for all that waited. Nobody gets what is
+// dequeued for a caller that has gone, so those that have gone already are left out.
 func (b *Broker) moveGroup(_ int, group []*job[moveJob, MoveResult]) {
 	topics := make(map[TopicID]*topic, len(group))
-	requests := make([]MoveRequest, len(group))
-	for i, j := range group {
+	requests := make([]MoveRequest, 0, len(group))
+	waiting := make([]*job[moveJob, MoveResult], 0, len(group))
+	for _, j := range group {
+		defer j.req.topic.release()
+		if j.abandoned() {
+			j.err = ErrUnavailable
+			continue
+		}
 		topics[j.req.topic.id] = j.req.topic
-		requests[i] = j.req.MoveRequest
-		requests[i].Pending = b.positions.pending(j.req.Consumer)
+		request := j.req.MoveRequest
+		request.Pending = b.positions.pending(j.req.Consumer)
+		requests = append(requests, request)
+		waiting = append(waiting, j)
 	}
 	results, errs := attempt(requests, func(requests []MoveRequest) ([]MoveResult, error) {
 		return b.moveOnce(requests, topics)
-	}, func(err error) bool { return errors.Is(err, ErrInternal) }) // one topic with a hole fails alone
-	for i, j := range group {
+	}, func(err error) bool { return CodeOf(err) == CodeInternal }) // one topic with a hole fails alone
+	for i, j := range waiting {
 		j.res, j.err = results[i], errs[i]
 		if refusal := results[i].Err; j.err == nil && refusal != nil {
 			j.err = refusal
 		}
-		j.req.topic.release()
+		if hole := (*holeError)(nil); errors.As(j.err, &hole) {
+			j.err = b.stopTopic(context.Background(), j.req.topic, hole)
+		}
 	}
 }
 

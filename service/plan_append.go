@@ -183,7 +183,7 @@ func (p *appendPlanner) decide(r *AppendRequest) (AppendResult, *Error) {
 	}
 	if len(fresh) > 0 {
 		known = join(known, Range{Seq: p.append(r, name, head, fresh), Offset: next, Count: len(fresh)})
-	} else {
+	} else if name != "" {
 		p.touch(NamedProducer{r.Topic, name})
 	}
 	return AppendResult{

@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -14,22 +13,24 @@ import (
 type positionCache struct {
 	limit int
 
-	mu   sync.Mutex
-	byID map[ConsumerID]*position
+	mu    sync.Mutex
+	byID  map[ConsumerID]*position
+	dirty map[ConsumerID]*position
 }
 
 // position is what is known of one consumer. All fields are guarded by the cache's mu.
 type position struct {
 	row Consumer
-	// readAt is when the read or write began that row comes from.
+	// readAt is when the last read or write began that row was compared with.
 	readAt time.Time
 	usedAt time.Time
-	// pending is the commit that was accepted but is not in the store yet, nil for none.
+	// pending is the commit that was accepted but is not in the store yet, nil for none. The
+	// consumers that have one are in the cache's dirty set.
 	pending *OffsetCommit
 }
 
 func newPositionCache(limit int) *positionCache {
-	return &positionCache{limit: limit, byID: map[ConsumerID]*position{}}
+	return &positionCache{limit: limit, byID: map[ConsumerID]*position{}, dirty: map[ConsumerID]*position{}}
 }
 
 // get returns a consumer as it is with its pending commit, if its row was read within the last
@@ -45,18 +46,24 @@ func (c *positionCache) get(id ConsumerID, now time.Time) (Consumer, bool) {
 	return p.row.Apply(p.pending), true
 }
 
-// overlay returns a row from the store as it is with the commit pending here.
+// overlay returns a row from the store as it is with what is known here: the pending commit, and
+// one that was flushed while the row was on its way. Without a seek a position never goes back.
 func (c *positionCache) overlay(row Consumer) Consumer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.byID[row.ID]; p != nil {
-		return row.Apply(p.pending)
+	p := c.byID[row.ID]
+	if p == nil {
+		return row
 	}
-	return row
+	if p.row.SeekNo == row.SeekNo {
+		row.Offset = max(row.Offset, p.row.Offset)
+	}
+	return row.Apply(p.pending)
 }
 
-// learn takes in a row that was read or written; at is when that began. What is known from a
-// later one stays. A pending commit from before a seek is void.
+// learn takes in a row that was read or written; at is when that began. Rows may arrive late:
+// SeekNo, and within one SeekNo the offset, say which is the newer. A pending commit from before a
+// seek is void.
 func (c *positionCache) learn(row Consumer, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,13 +72,28 @@ func (c *positionCache) learn(row Consumer, at time.Time) {
 		c.byID[row.ID] = &position{row: row, readAt: at, usedAt: at}
 		return
 	}
-	if row.SeekNo < p.row.SeekNo || (row.SeekNo == p.row.SeekNo && at.Before(p.readAt)) {
+	if row.SeekNo < p.row.SeekNo || (row.SeekNo == p.row.SeekNo && row.Offset < p.row.Offset) {
 		return
 	}
 	if p.pending != nil && (p.pending.SeekNo != row.SeekNo || p.pending.Offset <= row.Offset) {
-		p.pending = nil
+		c.clean(p)
 	}
-	p.row, p.readAt, p.usedAt = row, at, at
+	p.row, p.readAt, p.usedAt = row, latest(at, p.readAt), latest(at, p.usedAt)
+}
+
+func (c *positionCache) clean(p *position) {
+	p.pending = nil
+	delete(c.dirty, p.row.ID)
+}
+
+// expire makes the next use of a consumer read its row: this broker does not know what became of
+// a write.
+func (c *positionCache) expire(id ConsumerID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.byID[id]; p != nil {
+		p.readAt = time.Time{}
+	}
 }
 
 // forget drops a consumer that is gone.
@@ -79,6 +101,7 @@ func (c *positionCache) forget(id ConsumerID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.byID, id)
+	delete(c.dirty, id)
 }
 
 // commit accepts a lazy commit of a consumer read as row. It returns the committed offset where n
@@ -94,6 +117,7 @@ func (c *positionCache) commit(row Consumer, n Offset) Offset {
 	committed := p.row.Apply(p.pending).Offset
 	if n > committed {
 		p.pending = &OffsetCommit{Consumer: row.ID, Offset: n, SeekNo: p.row.SeekNo}
+		c.dirty[row.ID] = p
 	}
 	return max(committed, n)
 }
@@ -111,16 +135,12 @@ func (c *positionCache) pending(id ConsumerID) *OffsetCommit {
 func (c *positionCache) allPending() []OffsetCommit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var commits []OffsetCommit
-	for _, p := range c.byID {
-		if p.pending != nil {
-			commits = append(commits, *p.pending)
-		}
+	commits := make([]OffsetCommit, 0, len(c.dirty))
+	for _, p := range c.dirty {
+		commits = append(commits, *p.pending)
 	}
 	return commits
 }
-
-func (c *positionCache) pendingCount() int { return len(c.allPending()) }
 
 // flushed takes note that a commit is in the store, or void.
 func (c *positionCache) flushed(done OffsetCommit) {
@@ -132,7 +152,7 @@ func (c *positionCache) flushed(done OffsetCommit) {
 	}
 	p.row = p.row.Apply(&done)
 	if p.pending != nil && *p.pending == done {
-		p.pending = nil
+		c.clean(p)
 	}
 }
 
@@ -167,8 +187,8 @@ func (b *Broker) flushPositions(ctx context.Context) {
 	})
 	for chunk := range slices.Chunk(commits, 1000) {
 		if err := b.store.CommitOffsets(ctx, chunk, b.now()); err != nil {
-			b.log.WarnContext(ctx, "positions were not flushed; trying again", "consumers", len(commits), "error", err)
-			return
+			b.log.WarnContext(ctx, "positions were not flushed; trying again", "consumers", len(chunk), "error", err)
+			continue // others may be in a part of the store that works
 		}
 		for _, commit := range chunk {
 			b.positions.flushed(commit)
@@ -176,23 +196,12 @@ func (b *Broker) flushPositions(ctx context.Context) {
 	}
 }
 
-// trustedConsumer returns a consumer of a topic whose row was read within the last second, with
-// what is pending. ErrConsumerNotFound rests on a row read after the call.
-func (b *Broker) trustedConsumer(ctx context.Context, topic TopicID, id ConsumerID) (Consumer, error) {
-	if row, ok := b.positions.get(id, time.Now()); ok && row.Topic == topic {
-		return row, nil
-	}
-	return b.freshConsumer(ctx, topic, id)
-}
-
-// freshConsumer is trustedConsumer on a row read after the call.
+// freshConsumer returns a consumer of a topic (0 = of any) as it is after the call, with what is
+// pending here. ErrConsumerNotFound.
 func (b *Broker) freshConsumer(ctx context.Context, topic TopicID, id ConsumerID) (Consumer, error) {
 	row, err := b.consumers.do(ctx, BucketOfID(id), id, 8)
-	if errors.Is(err, ErrOutcomeUnknown) {
-		return Consumer{}, context.Cause(ctx) // a read has no outcome
-	}
 	if err != nil {
-		return Consumer{}, err
+		return Consumer{}, readError(ctx, err)
 	}
 	if topic != 0 && row.Topic != topic {
 		return Consumer{}, ErrConsumerNotFound

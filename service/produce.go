@@ -1,9 +1,6 @@
 package service
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // ProduceRequest asks to append messages to a topic.
 type ProduceRequest struct {
@@ -37,6 +34,10 @@ func (r *ProduceResult) Offset() (Offset, bool) {
 // incarnation_changed, producer_not_found, producer_fenced, unknown_epoch, seq_gap, seq_reused,
 // append_conflict, overloaded, unavailable, outcome_unknown, storage_full.
 func (b *Broker) Produce(ctx context.Context, r ProduceRequest) (ProduceResult, error) {
+	if err := b.enter(); err != nil {
+		return ProduceResult{}, err
+	}
+	defer b.leave()
 	if err := b.checkProduce(&r); err != nil {
 		return ProduceResult{}, err
 	}
@@ -47,37 +48,36 @@ func (b *Broker) Produce(ctx context.Context, r ProduceRequest) (ProduceResult, 
 	if r.Seq != nil {
 		request.Seq = *r.Seq
 	}
-	resolve := b.knownTopic
-	// The topic known here may have been deleted, and created again, by another broker: its head
-	// row is not there then. The name is resolved anew and the request decided anew (P3).
-	for range 3 {
-		result, err := b.produceTo(ctx, r.Topic, request, resolve)
-		if !errors.Is(err, ErrTopicNotFound) {
+	t, err := b.knownTopic(ctx, r.Topic)
+	for range resolveAttempts {
+		if err != nil {
+			return ProduceResult{}, err
+		}
+		var result AppendResult
+		if result, err = b.produceTo(ctx, t, request); CodeOf(err) != CodeTopicNotFound {
 			return ProduceResult{AppendResult: result, Durability: b.props.Durability}, err
 		}
-		resolve = b.freshTopic
+		// The life of the topic known here has ended: its head row is not there. The name is
+		// resolved anew and the request decided anew (P3).
+		t, err = b.freshTopic(ctx, r.Topic)
 	}
 	return ProduceResult{}, ErrTopicNotFound
 }
 
-func (b *Broker) produceTo(
-	ctx context.Context, name TopicName, request AppendRequest, resolve func(context.Context, TopicName) (*topic, error),
-) (AppendResult, error) {
-	t, err := resolve(ctx, name)
-	if err != nil {
-		return AppendResult{}, err
-	}
+// produceTo hands a request to the lane of its topic, which releases the topic: the group goes on
+// when this caller is gone.
+func (b *Broker) produceTo(ctx context.Context, t *topic, request AppendRequest) (AppendResult, error) {
 	request.Topic = t.id
-	size := int64(256)
+	var payload int64
 	for i := range request.Payloads {
-		size += request.Payloads[i].Size() + 64
+		payload += request.Payloads[i].Size()
 	}
-	j := &job[produceJob, AppendResult]{req: produceJob{request, t}, size: size, done: make(chan struct{})}
-	if err := b.commits.submit(BucketOf(name), j); err != nil {
+	j := newJob[produceJob, AppendResult](ctx, produceJob{request, t}, requestSize(len(request.Payloads), payload))
+	if err := b.commits.submit(BucketOf(t.name), j); err != nil {
 		t.release()
 		return AppendResult{}, err
 	}
-	return j.wait(ctx) // the lane releases the topic: the group goes on when this caller is gone
+	return j.wait(ctx)
 }
 
 func (b *Broker) checkProduce(r *ProduceRequest) error {

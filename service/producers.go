@@ -7,6 +7,10 @@ import "context"
 // instance it may be repeated blindly. Errors: invalid_request, producer_fenced (a late copy of
 // an earlier register).
 func (b *Broker) RegisterProducer(ctx context.Context, topic TopicName, name, instance string) (Producer, Head, error) {
+	if err := b.enter(); err != nil {
+		return Producer{}, Head{}, err
+	}
+	defer b.leave()
 	if err := CheckName("topic", topic); err != nil {
 		return Producer{}, Head{}, err
 	}
@@ -25,6 +29,10 @@ func (b *Broker) RegisterProducer(ctx context.Context, topic TopicName, name, in
 // UnregisterProducer ends the session of a named producer, whose sequence is never forgotten, or
 // removes an anonymous one. Errors: invalid_request, topic_not_found, producer_not_found.
 func (b *Broker) UnregisterProducer(ctx context.Context, topic TopicName, id ProducerID) error {
+	if err := b.enter(); err != nil {
+		return err
+	}
+	defer b.leave()
 	if err := CheckName("topic", topic); err != nil {
 		return err
 	}
@@ -38,6 +46,10 @@ func (b *Broker) UnregisterProducer(ctx context.Context, topic TopicName, id Pro
 // client forgets messages on the strength of it (P2). Errors: invalid_request, topic_not_found,
 // producer_not_found.
 func (b *Broker) ProducerState(ctx context.Context, topic TopicName, name string) (Producer, error) {
+	if err := b.enter(); err != nil {
+		return Producer{}, err
+	}
+	defer b.leave()
 	if err := CheckName("topic", topic); err != nil {
 		return Producer{}, err
 	}
@@ -50,6 +62,10 @@ func (b *Broker) ProducerState(ctx context.Context, topic TopicName, name string
 // ListProducers lists the registered producers of a topic by id, after after, at most limit (nil
 // = the default). next is what to send as after for the rest, 0 when there is none.
 func (b *Broker) ListProducers(ctx context.Context, topic TopicName, after ProducerID, limit *int) (list []Producer, next ProducerID, err error) {
+	if err := b.enter(); err != nil {
+		return nil, 0, err
+	}
+	defer b.leave()
 	n, head, err := b.listOf(ctx, topic, int64(after), limit)
 	if err != nil {
 		return nil, 0, err
@@ -68,6 +84,10 @@ func (b *Broker) ListProducers(ctx context.Context, topic TopicName, after Produ
 // CountProduced counts the messages ever stored under a name in the topics that exist, or in one
 // of them, trimmed ones included. Errors: invalid_request, topic_not_found.
 func (b *Broker) CountProduced(ctx context.Context, name string, topic TopicName) (int64, error) {
+	if err := b.enter(); err != nil {
+		return 0, err
+	}
+	defer b.leave()
 	if err := CheckName("prod_name", name); err != nil {
 		return 0, err
 	}

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -31,33 +30,34 @@ type ReadResult struct {
 // Errors: invalid_request, topic_not_found, incarnation_changed, offset_trimmed,
 // offset_out_of_range, overloaded, unavailable.
 func (b *Broker) Read(ctx context.Context, r ReadRequest) (ReadResult, error) {
+	if err := b.enter(); err != nil {
+		return ReadResult{}, err
+	}
+	defer b.leave()
 	w, wait, err := b.checkRead(&r)
 	if err != nil {
 		return ReadResult{}, err
 	}
-	t, err := b.endTopic(ctx, r.Topic)
+	v, err := b.look(ctx, r.Topic)
 	if err != nil {
 		return ReadResult{}, err
 	}
-	defer t.release()
-	head, _, _ := t.snapshot()
-	if r.Incarnation != "" && r.Incarnation != head.Incarnation {
-		return ReadResult{}, errIncarnation(head.Incarnation)
+	if r.Incarnation != "" && r.Incarnation != v.head.Incarnation {
+		v.release()
+		return ReadResult{}, errIncarnation(v.head.Incarnation)
 	}
-	var from Offset
-	if r.Time != nil {
-		if from, err = b.store.FindTime(ctx, t.id, *r.Time); err != nil {
-			return ReadResult{}, err
-		}
-	} else {
-		from = *r.Offset
+	c := cursor{window: w}
+	if r.Offset != nil {
+		c.from = *r.Offset
+	} else if c.from, err = b.store.FindTime(ctx, v.id, *r.Time); err != nil {
+		v.release()
+		return ReadResult{}, err
 	}
-	cursor := cursor{topic: t, incarnation: head.Incarnation, from: from, window: w}
-	messages, head, err := b.follow(ctx, cursor, wait)
+	messages, head, err := b.follow(ctx, v, c, wait)
 	if err != nil {
 		return ReadResult{}, err
 	}
-	return ReadResult{Messages: messages, Next: from + Offset(len(messages)), Head: head}, nil
+	return ReadResult{Messages: messages, Next: c.from + Offset(len(messages)), Head: head}, nil
 }
 
 func (b *Broker) checkRead(r *ReadRequest) (window, time.Duration, error) {
@@ -81,83 +81,66 @@ func (b *Broker) checkRead(r *ReadRequest) (window, time.Duration, error) {
 	return w, wait, err
 }
 
-// endTopic returns a topic whose head is as of now or later (P12). The caller releases it.
-func (b *Broker) endTopic(ctx context.Context, name TopicName) (*topic, error) {
-	if !b.props.Shared {
-		if t := b.topics.use(name); t != nil {
-			if _, certain := t.certain(); certain && t.faulty() == nil {
-				return t, nil
-			}
-			t.release()
-		}
-	}
-	return b.freshTopic(ctx, name)
-}
-
-// cursor is a place in one life of a topic, and how much to read there.
+// cursor is a place in a topic, and how much to read there.
 type cursor struct {
-	topic       *topic
-	incarnation string
-	from        Offset
-	window      window
+	from   Offset
+	window window
 }
 
-// follow answers the messages at a cursor, with a head read after the call; where there are none
-// yet it waits for them. It holds nothing of the store while it waits.
-func (b *Broker) follow(ctx context.Context, c cursor, wait time.Duration) ([]Message, Head, error) {
+// follow answers the messages at a cursor; where there are none yet it waits for them, and looks
+// again. It holds nothing of the store while it waits. It releases the view.
+func (b *Broker) follow(ctx context.Context, v view, c cursor, wait time.Duration) ([]Message, Head, error) {
 	for {
-		// Whoever commits after this line closes advanced; whoever committed before it is seen by
-		// the read below. So no message can slip between looking and sleeping.
-		_, _, advanced := c.topic.snapshot()
-		head, err := b.headOf(ctx, c)
+		if err := CheckOffset(c.from, v.head); err != nil {
+			// A time may have been looked up after the head was read: then the head is the older
+			// of the two. One more look decides.
+			fresh, again := b.readHead(ctx, v.name)
+			if again != nil || fresh.Incarnation != v.head.Incarnation || CheckOffset(c.from, fresh.Head) != nil {
+				v.release()
+				return nil, Head{}, err
+			}
+			v.head = fresh.Head
+		}
+		if c.from < v.head.Next {
+			messages, err := b.fetch(ctx, v, c)
+			v.release()
+			return messages, v.head, err
+		}
+		left, err := b.sleep(ctx, v, wait)
+		v.release()
 		if err != nil {
 			return nil, Head{}, err
 		}
-		if err := CheckOffset(c.from, head); err != nil {
+		if left <= 0 {
+			return nil, v.head, nil
+		}
+		wait = left
+		next, err := b.look(ctx, v.name)
+		if err != nil {
 			return nil, Head{}, err
 		}
-		if c.from < head.Next {
-			messages, err := b.fetch(ctx, c, head)
-			return messages, head, err
+		if next.head.Incarnation != v.head.Incarnation {
+			next.release()
+			return nil, Head{}, errIncarnation(next.head.Incarnation)
 		}
-		if wait <= 0 {
-			return nil, head, nil
-		}
-		began := time.Now()
-		if err := b.waitFor(ctx, c.topic, advanced, wait); err != nil {
-			return nil, Head{}, err
-		}
-		wait -= time.Since(began)
+		v = next
 	}
 }
 
-// headOf reads the head of the life of a topic that a cursor is in. topic_not_found when it is
-// gone, incarnation_changed when it is another one now.
-func (b *Broker) headOf(ctx context.Context, c cursor) (Head, error) {
-	head, err := b.freshHead(ctx, c.topic.name)
-	if err != nil {
-		return Head{}, err
-	}
-	if head.Incarnation != c.incarnation {
-		return Head{}, errIncarnation(head.Incarnation)
-	}
-	return head, nil
-}
-
-// fetch reads the messages at a cursor that head says are there: from memory if the tail holds
-// enough of them, else from the store.
-func (b *Broker) fetch(ctx context.Context, c cursor, head Head) ([]Message, error) {
-	messages, full := c.topic.read(c.incarnation, c.from, c.window)
-	if full || (len(messages) > 0 && c.from+Offset(len(messages)) >= head.Next) {
+// fetch reads the messages at a cursor that the head says are there: from memory if the tail
+// holds enough of them, else from the store.
+func (b *Broker) fetch(ctx context.Context, v view, c cursor) ([]Message, error) {
+	messages, full := v.read(v.head.Incarnation, c.from, c.window)
+	if full || (len(messages) > 0 && c.from+Offset(len(messages)) >= v.head.Next) {
 		return messages, nil
 	}
-	limit := min(c.window.limit, int(head.Next-c.from))
-	messages, err := b.store.Read(ctx, head.ID, c.from, limit, c.window.maxBytes)
+	limit := min(c.window.limit, int(v.head.Next-c.from))
+	messages, err := b.store.Read(ctx, v.id, c.from, limit, c.window.maxBytes)
 	if err != nil {
 		return nil, err
 	}
 	if err := CheckRun(messages, c.from, limit); err != nil {
-		return nil, b.explainHole(ctx, c, err)
+		return nil, b.explainHole(ctx, v, c, err)
 	}
 	return messages, nil
 }
@@ -165,39 +148,50 @@ func (b *Broker) fetch(ctx context.Context, c cursor, head Head) ([]Message, err
 // explainHole finds out why a read did not give what the head promised. The topic may have been
 // deleted or trimmed between the two; otherwise what is stored contradicts itself, and the topic
 // is stopped rather than answered wrongly.
-func (b *Broker) explainHole(ctx context.Context, c cursor, hole error) error {
-	head, err := b.readHead(ctx, c.topic.name)
+func (b *Broker) explainHole(ctx context.Context, v view, c cursor, hole error) error {
+	head, err := b.readHead(ctx, v.name)
 	if err != nil {
 		return err
 	}
-	if head.ID != c.topic.id || head.Incarnation != c.incarnation {
+	if head.ID != v.id || head.Incarnation != v.head.Incarnation {
 		return errIncarnation(head.Incarnation)
 	}
-	if err := CheckOffset(c.from, head); err != nil {
+	if err := CheckOffset(c.from, head.Head); err != nil {
 		return err
 	}
-	b.log.ErrorContext(ctx, "a read contradicts the head; the topic is stopped",
-		"topic", head.Name, "from", int64(c.from), "next", int64(head.Next), "error", hole)
-	return c.topic.stopFor(fmt.Errorf("next is %d: %w", head.Next, hole))
+	return b.stopTopic(ctx, v.topic, hole)
 }
 
-// waitFor waits until a topic has advanced, or for at most wait.
-func (b *Broker) waitFor(ctx context.Context, t *topic, advanced <-chan struct{}, wait time.Duration) error {
+// stopTopic refuses a topic from now on, because what is stored contradicts itself.
+func (b *Broker) stopTopic(ctx context.Context, t *topic, cause error) error {
+	err := t.stopFor(cause)
+	b.log.ErrorContext(ctx, "what is stored contradicts itself; the topic is stopped", "topic", t.name, "error", cause)
+	return err
+}
+
+// sleep waits until there is news of a topic, for at most wait, and returns what is left of it: 0
+// also when the broker is closing, for then nobody should wait any longer.
+func (b *Broker) sleep(ctx context.Context, v view, wait time.Duration) (left time.Duration, err error) {
+	if wait <= 0 {
+		return 0, nil
+	}
 	if !b.waiters.take(0) {
-		return ErrOverloaded
+		return 0, ErrOverloaded
 	}
 	defer b.waiters.give(0)
-	t.waiting.Add(1)
-	defer t.waiting.Add(-1)
+	b.topics.waiting(v.name, 1)
+	defer b.topics.waiting(v.name, -1)
+	began := time.Now()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
-	case <-advanced:
+	case <-v.advanced:
+		return wait - time.Since(began), nil
 	case <-timer.C:
+		return 0, nil
 	case <-b.closing:
-		return errClosed
+		return 0, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return 0, ErrUnavailable.Because(context.Cause(ctx))
 	}
-	return nil
 }

@@ -14,8 +14,9 @@ import (
 //   - ErrUnavailable: nothing was committed; the same call may be tried again
 //   - ErrStorageFull: nothing was committed, and nothing will be until there is room
 //   - ErrOutcomeUnknown: COMMIT was sent and no trustworthy answer came (P8)
-//   - ErrInternal with ErrBadData in its chain: the database refused the data itself (SQLSTATE classes 22, 23)
-//   - ErrInternal: what is stored contradicts itself
+//   - ErrInternal with ErrBadData in its chain: nothing was committed, for the database refused the
+//     data itself (SQLSTATE classes 22, 23)
+//   - ErrInternal: nothing was committed, for what is stored contradicts itself
 //
 // An engine makes no decision of its own: in the middle of its transactions it calls PlanAppend,
 // OpenSession, PlanMoves, PlanSeek, PlanStart, so that the rules stand in one place for all
@@ -43,8 +44,8 @@ type Properties struct {
 	Durability Durability
 	// Lanes is how many groups may be committing at a time (P7). At least 1, at most Buckets.
 	Lanes int
-	// Shared says that other brokers may write to the same store. Where it is false this broker
-	// is the truth and what it committed itself need not be read again (P12).
+	// Shared says that other brokers may write to the same store: then long polls must be woken for
+	// what is committed elsewhere (P12).
 	Shared bool
 	// Unsafe lists the settings that weaken Durability, empty when there are none.
 	Unsafe []string

@@ -4,7 +4,11 @@ package service
 const (
 	tailMessages = 4096
 	tailBytes    = 4 << 20
+	// messageOverhead is what a message takes in memory beside its payload, about.
+	messageOverhead = 200
 )
+
+func footprint(m *Message) int64 { return m.Size() + messageOverhead }
 
 // tail holds the newest messages of a topic that this broker committed itself, at consecutive
 // offsets. The slices it hands out are never written again: add appends beyond what any reader
@@ -21,17 +25,14 @@ type tail struct {
 // before is dropped, for a tail has no hole.
 func (l *tail) add(messages []Message) {
 	if n := len(l.messages); n > 0 && l.messages[n-1].Offset+1 != messages[0].Offset {
-		if messages[0].Offset <= l.messages[n-1].Offset {
-			return // an older group, published late: the tail is newer
-		}
 		*l = tail{}
 	}
 	for i := range messages {
-		l.bytes += messages[i].Size()
+		l.bytes += footprint(&messages[i])
 	}
 	l.messages = append(l.messages, messages...)
 	for n := len(l.messages); n > tailMessages || (l.bytes > tailBytes && n > 1); n = len(l.messages) {
-		size := l.messages[0].Size()
+		size := footprint(&l.messages[0])
 		l.bytes -= size
 		l.messages = l.messages[1:]
 		l.dropped++

@@ -58,10 +58,6 @@ func TestTailHasNoHole(t *testing.T) {
 	if messages, _ := l.read(7, window{100, 100}); len(messages) != 2 {
 		t.Errorf("%d messages from 7, want 2", len(messages))
 	}
-	l.add(run(5, 1, 1)) // late
-	if messages, _ := l.read(7, window{100, 100}); len(messages) != 2 {
-		t.Error("a late older group replaced a newer one")
-	}
 }
 
 func TestTailIsBounded(t *testing.T) {

@@ -8,27 +8,26 @@ import (
 )
 
 // topic is what this broker knows of one life of a topic: its newest known head, the messages
-// near its end, and who waits for more. The store is the truth; everything here can be dropped.
+// near its end, and who waits for more. All of it is a hint: the store is the truth, and whatever
+// says "this is the end" is read from there (P12).
 type topic struct {
 	id   TopicID
 	name TopicName
 
-	// waiting counts long polls; used counts calls under way. Neither may be evicted.
-	waiting, used atomic.Int64
+	used    atomic.Int64 // calls under way; a topic in use is not evicted
+	lastUse atomic.Int64 // nanoseconds
 
 	mu          sync.Mutex
 	head        Head
 	confirmedAt time.Time // when the read or commit began that last showed this incarnation
-	usedAt      time.Time
+	published   Offset    // the end of what this broker has appended itself
 	tail        tail
-	advanced    chan struct{} // closed and replaced when head moves
-	// uncertainAt is when an append ended with an unknown outcome; zero when the head is certain.
-	uncertainAt time.Time
-	fault       error // set when what is stored contradicts itself: the topic is stopped
+	advanced    chan struct{} // closed and replaced when there is news
+	fault       error         // set when what is stored contradicts itself: the topic is stopped
 }
 
 func newTopic(head Head, at time.Time) *topic {
-	return &topic{id: head.ID, name: head.Name, head: head, confirmedAt: at, usedAt: at, advanced: make(chan struct{})}
+	return &topic{id: head.ID, name: head.Name, head: head, confirmedAt: at, advanced: make(chan struct{})}
 }
 
 // observe takes in a head that was read from the store. at is when the read began: a slow read
@@ -36,64 +35,55 @@ func newTopic(head Head, at time.Time) *topic {
 func (t *topic) observe(head Head, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if head.Incarnation != t.head.Incarnation {
+	switch {
+	case head.Incarnation != t.head.Incarnation:
 		if at.Before(t.confirmedAt) {
 			return
 		}
-		t.tail = tail{}
-		t.head = head
-		t.confirmedAt = at
+		t.tail, t.published, t.head = tail{}, 0, head
 		t.wake()
-		return
+	case head.Next > t.head.Next:
+		t.head = head
+		t.wake()
+	default:
+		t.head.First = max(t.head.First, head.First)
 	}
 	if at.After(t.confirmedAt) {
 		t.confirmedAt = at
 	}
-	if at.After(t.uncertainAt) {
-		t.uncertainAt = time.Time{}
-	}
-	t.head.First = max(t.head.First, head.First)
-	if head.Next > t.head.Next {
-		t.head.Next, t.head.Bytes, t.head.LastAppend = head.Next, head.Bytes, head.LastAppend
-		t.wake()
-	}
 }
 
-// publish takes in a group this broker has committed. It checks what must hold: offsets are dense
-// and the group lies behind everything seen before. alone says that no other broker appends, so
-// that the group must begin exactly at the known end.
-func (t *topic) publish(a *TopicAppend, alone bool, at time.Time) (tailGrowth int64, err error) {
+// publish takes in a group this broker has committed; at is when the commit began. It checks what
+// must hold: the group is dense, ends at its head, and lies behind all that this broker has
+// appended before, for the lane of a topic commits one group at a time.
+func (t *topic) publish(a *TopicAppend, at time.Time) (tailGrowth int64, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	first := a.Messages[0].Offset
-	if err := CheckRun(a.Messages, first, int(a.Head.Next-first)); err != nil {
+	if err := CheckRun(a.Messages, first, len(a.Messages)); err != nil {
 		return 0, t.stop(err)
 	}
 	if a.Head.Next != first+Offset(len(a.Messages)) {
 		return 0, t.stop(fmt.Errorf("%d messages at %d end at %d", len(a.Messages), first, a.Head.Next))
 	}
-	same := a.Head.Incarnation == t.head.Incarnation
-	if same && alone && first != t.head.Next && t.uncertainAt.IsZero() {
-		return 0, t.stop(fmt.Errorf("appended at %d, but the end was %d", first, t.head.Next))
-	}
 	before := t.tail.bytes
-	if !same {
-		t.tail = tail{}
+	if a.Head.Incarnation != t.head.Incarnation {
+		t.tail, t.published, t.head = tail{}, 0, a.Head
 	}
+	if first < t.published {
+		return 0, t.stop(fmt.Errorf("appended at %d, before the end at %d", first, t.published))
+	}
+	t.published = a.Head.Next
 	t.tail.add(a.Messages)
-	t.uncertainAt = time.Time{}
-	// Another broker's later group may have been seen already: then the head stays that one.
-	if !same || a.Head.Next > t.head.Next {
-		if same {
-			a.Head.First = max(a.Head.First, t.head.First)
-		}
+	// A read may have seen this group, or another broker's later one, already: the head stays that one.
+	if a.Head.Next > t.head.Next {
+		a.Head.First = max(a.Head.First, t.head.First)
 		t.head = a.Head
-		t.wake()
 	}
+	t.wake()
 	if at.After(t.confirmedAt) {
 		t.confirmedAt = at
 	}
-	t.usedAt = at
 	return t.tail.bytes - before, nil
 }
 
@@ -108,37 +98,24 @@ func (t *topic) read(incarnation string, from Offset, w window) (messages []Mess
 	return t.tail.read(from, w)
 }
 
-// snapshot returns the newest known head, and a channel that is closed when there is a newer one.
-func (t *topic) snapshot() (head Head, confirmedAt time.Time, advanced <-chan struct{}) {
+// known returns the newest known head, when it was confirmed, and a channel that is closed when
+// there is news.
+func (t *topic) known() (head Head, confirmedAt time.Time, advanced <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.head, t.confirmedAt, t.advanced
 }
 
-// doubt takes note that an append ended with an unknown outcome: what is in memory may lack what
-// was stored, so the tail is dropped and the head read again. It returns how many bytes that freed.
-func (t *topic) doubt(at time.Time) int64 {
+// refresh drops the tail and wakes everybody who waits: they look again at what the store has. It
+// is called where this broker does not know what became of the topic. It returns the bytes freed.
+func (t *topic) refresh() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.uncertainAt = at
 	freed := t.tail.bytes
 	t.tail = tail{}
-	return freed
-}
-
-// certain returns the newest known head, and whether nothing this broker did may have moved it.
-func (t *topic) certain() (Head, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.head, t.uncertainAt.IsZero()
-}
-
-// end wakes everybody who waits on a topic that was deleted or replaced: they look again.
-func (t *topic) end() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.tail = tail{}
+	t.confirmedAt = time.Time{}
 	t.wake()
+	return freed
 }
 
 func (t *topic) wake() {
@@ -178,3 +155,11 @@ func (t *topic) dropTail() int64 {
 	t.tail = tail{}
 	return n
 }
+
+func (t *topic) tailSize() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tail.bytes
+}
+
+func (t *topic) release() { t.used.Add(-1) }

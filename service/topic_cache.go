@@ -2,13 +2,14 @@ package service
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// topicCache holds the topics this broker knows. Every name maps to its newest known life.
+// topicCache holds the topics this broker knows, under the newest known life of each name.
 type topicCache struct {
 	limit     int
 	tailLimit int64
@@ -16,93 +17,85 @@ type topicCache struct {
 
 	mu     sync.RWMutex
 	byName map[TopicName]*topic
-	// removals counts entries taken out. A read of heads that began before a removal must not put
-	// its entry back: the head it saw may be older than one that was published and then removed,
-	// and where this broker is the truth nobody would ever correct it.
-	removals int64
+
+	waitMu sync.Mutex
+	waits  map[TopicName]int // long polls by topic
 }
 
 func newTopicCache(limit int, tailLimit int64) *topicCache {
-	return &topicCache{limit: limit, tailLimit: tailLimit, byName: map[TopicName]*topic{}}
+	return &topicCache{limit: limit, tailLimit: tailLimit, byName: map[TopicName]*topic{}, waits: map[TopicName]int{}}
 }
 
-// use returns a topic, nil if it is not known. The caller calls its release when done: until then
-// the topic stays.
+// use returns a topic, nil if it is not known. The caller releases it when done: until then the
+// topic stays.
 func (c *topicCache) use(name TopicName) *topic {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	t := c.byName[name]
+	return c.mark(c.byName[name])
+}
+
+func (c *topicCache) mark(t *topic) *topic {
 	if t != nil {
 		t.used.Add(1)
+		t.lastUse.Store(time.Now().UnixNano())
 	}
 	return t
 }
 
-// known reports whether a topic is in the cache.
-func (c *topicCache) known(name TopicName) bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.byName[name] != nil
-}
-
-func (t *topic) release() { t.used.Add(-1) }
-
-// generation is to be taken before heads are read, and given to observe.
-func (c *topicCache) generation() int64 {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.removals
-}
-
-// observe takes in a head read from the store by a read that began at `at`, in `generation`.
-func (c *topicCache) observe(head Head, at time.Time, generation int64) {
-	c.mu.Lock()
-	t := c.byName[head.Name]
-	switch {
-	case t != nil && t.id == head.ID:
-		c.mu.Unlock()
-		t.observe(head, at)
-		return
-	case c.removals != generation:
-	case t != nil:
-		if _, confirmedAt, _ := t.snapshot(); at.Before(confirmedAt) {
-			break
-		}
-		c.byName[head.Name] = newTopic(head, at)
-		c.removals++
-		defer t.end()
-	default:
-		c.byName[head.Name] = newTopic(head, at)
-	}
-	c.mu.Unlock()
-}
-
-// forget takes a life of a topic out: it was deleted. at is when the read began that missed it.
-func (c *topicCache) forget(name TopicName, at time.Time) {
+// take takes in a head from a read that began at `at`, and returns its topic as use does. Where
+// another life of the topic was confirmed after that, it returns that one.
+func (c *topicCache) take(head Head, at time.Time) *topic {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.removals++
-	t := c.byName[name]
-	if t == nil {
-		return
+	t := c.byName[head.Name]
+	switch {
+	case t == nil:
+	case t.id == head.ID:
+		t.observe(head, at)
+		return c.mark(t)
+	default:
+		if _, confirmedAt, _ := t.known(); at.Before(confirmedAt) {
+			return c.mark(t)
+		}
+		c.tailBytes.Add(-t.refresh())
 	}
-	if _, confirmedAt, _ := t.snapshot(); at.Before(confirmedAt) {
-		return // created again, or committed to, after that read began
-	}
-	delete(c.byName, name)
-	c.tailBytes.Add(-t.dropTail())
-	t.end()
+	t = newTopic(head, at)
+	c.byName[head.Name] = t
+	return c.mark(t)
 }
 
-// published accounts for what a tail has grown by, and drops old tails when there are too many.
+// entries returns those of the topics that are known.
+func (c *topicCache) entries(names []TopicName) map[TopicName]*topic {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	found := make(map[TopicName]*topic, len(names))
+	for _, name := range names {
+		if t := c.byName[name]; t != nil {
+			found[name] = t
+		}
+	}
+	return found
+}
+
+// forget takes out a topic that was known before a read that missed it: it is deleted. By
+// identity, not by name or time: under the name there may be a new life by now.
+func (c *topicCache) forget(t *topic) {
+	c.mu.Lock()
+	if c.byName[t.name] == t {
+		delete(c.byName, t.name)
+	}
+	c.mu.Unlock()
+	c.tailBytes.Add(-t.refresh())
+}
+
+// published accounts for what a tail has grown by, and drops the tails that were not used for
+// longest when all together are too large.
 func (c *topicCache) published(growth int64) {
 	if c.tailBytes.Add(growth) <= c.tailLimit {
 		return
 	}
-	topics := c.all()
-	slices.SortFunc(topics, func(a, b *topic) int { return cmp.Compare(a.lastUse(), b.lastUse()) })
-	held := c.tailBytes.Load()
-	for _, t := range topics {
+	held := c.recount()
+	for _, t := range c.byLastUse() {
 		if held <= c.tailLimit/2 {
 			break
 		}
@@ -111,57 +104,76 @@ func (c *topicCache) published(growth int64) {
 	c.recount()
 }
 
-// evict makes room when too many topics are known: those nobody uses or waits on go, the longest
-// unused first.
+// evict makes room when too many topics are known: those that nobody uses go, the longest unused
+// first.
 func (c *topicCache) evict() {
 	c.recount()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	surplus := len(c.byName) - c.limit
+	surplus := len(c.all()) - c.limit
 	if surplus <= 0 {
 		return
 	}
-	idle := make([]*topic, 0, len(c.byName))
-	for _, t := range c.byName {
-		if t.used.Load() == 0 && t.waiting.Load() == 0 && t.faulty() == nil {
-			idle = append(idle, t)
+	surplus += c.limit / 10
+	for _, t := range c.byLastUse() {
+		if surplus <= 0 {
+			return
 		}
+		c.mu.Lock()
+		if t.used.Load() == 0 && c.byName[t.name] == t && t.faulty() == nil {
+			delete(c.byName, t.name)
+			surplus--
+		}
+		c.mu.Unlock()
 	}
-	slices.SortFunc(idle, func(a, b *topic) int { return cmp.Compare(a.lastUse(), b.lastUse()) })
-	for _, t := range idle[:min(len(idle), surplus+c.limit/10)] {
-		delete(c.byName, t.name)
-	}
-	c.removals++
 }
 
 func (c *topicCache) all() []*topic {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	topics := make([]*topic, 0, len(c.byName))
-	for _, t := range c.byName {
-		topics = append(topics, t)
+	return slices.Collect(maps.Values(c.byName))
+}
+
+// byLastUse returns all topics, the longest unused first.
+func (c *topicCache) byLastUse() []*topic {
+	type entry struct {
+		*topic
+		at int64
 	}
-	return topics
+	all := c.all()
+	entries := make([]entry, len(all))
+	for i, t := range all {
+		entries[i] = entry{t, t.lastUse.Load()}
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
+	for i := range entries {
+		all[i] = entries[i].topic
+	}
+	return all
 }
 
 // recount corrects the sum of all tails.
-func (c *topicCache) recount() {
+func (c *topicCache) recount() int64 {
 	var sum int64
 	for _, t := range c.all() {
 		sum += t.tailSize()
 	}
 	c.tailBytes.Store(sum)
+	return sum
+}
+
+// waiting counts a long poll on a topic in (1) or out (−1).
+func (c *topicCache) waiting(name TopicName, change int) {
+	c.waitMu.Lock()
+	defer c.waitMu.Unlock()
+	if c.waits[name] += change; c.waits[name] == 0 {
+		delete(c.waits, name)
+	}
 }
 
 // waitedOn lists the topics somebody waits on.
 func (c *topicCache) waitedOn() []TopicName {
-	var names []TopicName
-	for _, t := range c.all() {
-		if t.waiting.Load() > 0 {
-			names = append(names, t.name)
-		}
-	}
-	return names
+	c.waitMu.Lock()
+	defer c.waitMu.Unlock()
+	return slices.Collect(maps.Keys(c.waits))
 }
 
 // stopped returns why some topic is stopped, nil when none is.
@@ -172,16 +184,4 @@ func (c *topicCache) stopped() error {
 		}
 	}
 	return nil
-}
-
-func (t *topic) lastUse() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.usedAt.UnixNano()
-}
-
-func (t *topic) tailSize() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.tail.bytes
 }

@@ -2,13 +2,15 @@ package service
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 )
 
 // readTimeout is how long one shared read may take.
 const readTimeout = 10 * time.Second
+
+// resolveAttempts is how often a name is resolved anew because its topic was replaced meanwhile.
+const resolveAttempts = 10
 
 // TopicState describes a topic.
 type TopicState struct {
@@ -18,16 +20,14 @@ type TopicState struct {
 
 // CreateTopic creates a topic. Errors: invalid_request, topic_exists.
 func (b *Broker) CreateTopic(ctx context.Context, name TopicName) (Head, error) {
+	if err := b.enter(); err != nil {
+		return Head{}, err
+	}
+	defer b.leave()
 	if err := CheckName("name", name); err != nil {
 		return Head{}, err
 	}
-	generation, at := b.topics.generation(), time.Now()
-	head, err := b.store.CreateTopic(ctx, b.newTopic(name))
-	if err != nil {
-		return Head{}, err
-	}
-	b.topics.observe(head, at, generation)
-	return head, nil
+	return b.store.CreateTopic(ctx, b.newTopic(name))
 }
 
 func (b *Broker) newTopic(name TopicName) NewTopic {
@@ -39,6 +39,10 @@ func (b *Broker) now() time.Time { return b.config.Now().UTC().Truncate(time.Mic
 // ListTopics lists topic names in byte order that start with prefix and come after after, at most
 // limit (nil = the default). next is what to send as after for the rest, "" when there is none.
 func (b *Broker) ListTopics(ctx context.Context, prefix string, after TopicName, limit *int) (names []TopicName, next TopicName, err error) {
+	if err := b.enter(); err != nil {
+		return nil, "", err
+	}
+	defer b.leave()
 	if err := checkOptionalPrefix("prefix", prefix); err != nil {
 		return nil, "", err
 	}
@@ -62,10 +66,14 @@ func (b *Broker) ListTopics(ctx context.Context, prefix string, after TopicName,
 
 // DescribeTopic describes a topic. Errors: invalid_request, topic_not_found.
 func (b *Broker) DescribeTopic(ctx context.Context, name TopicName) (TopicState, error) {
+	if err := b.enter(); err != nil {
+		return TopicState{}, err
+	}
+	defer b.leave()
 	if err := CheckName("topic", name); err != nil {
 		return TopicState{}, err
 	}
-	head, err := b.freshHead(ctx, name)
+	head, err := b.readHead(ctx, name)
 	if err != nil {
 		return TopicState{}, err
 	}
@@ -73,31 +81,54 @@ func (b *Broker) DescribeTopic(ctx context.Context, name TopicName) (TopicState,
 	if err != nil {
 		return TopicState{}, err
 	}
-	return TopicState{Head: head, Producers: producers, Consumers: consumers}, nil
+	return TopicState{Head: head.Head, Producers: producers, Consumers: consumers}, nil
 }
 
 // DeleteTopic deletes a topic with all its messages, producers and consumers. Errors:
 // invalid_request, topic_not_found.
 func (b *Broker) DeleteTopic(ctx context.Context, name TopicName) error {
+	if err := b.enter(); err != nil {
+		return err
+	}
+	defer b.leave()
 	if err := CheckName("topic", name); err != nil {
 		return err
 	}
-	if err := b.store.DeleteTopic(ctx, name, b.now()); err != nil {
-		return err
+	err := b.store.DeleteTopic(ctx, name, b.now())
+	// Whatever became of it, what is known here must not be answered, and who waits must look.
+	if t := b.topics.use(name); t != nil {
+		b.topics.tailBytes.Add(-t.refresh())
+		t.release()
 	}
-	b.topics.forget(name, time.Now())
-	b.sweepSoon()
-	return nil
+	if err == nil {
+		b.sweepSoon()
+	}
+	return err
 }
 
 // knownTopic returns a topic of that name, from memory if it was ever seen, else from the store.
-// It may have been deleted or replaced by another broker since: it is for work that the store
-// decides on again. The caller releases it.
+// It may have been deleted or replaced since: it is for work that the store decides on again. The
+// caller releases it.
 func (b *Broker) knownTopic(ctx context.Context, name TopicName) (*topic, error) {
 	t := b.topics.use(name)
 	if t == nil {
 		return b.freshTopic(ctx, name)
 	}
+	return usable(t)
+}
+
+// freshTopic returns a topic as rows show it that are read after the call. ErrTopicNotFound. The
+// caller releases it.
+func (b *Broker) freshTopic(ctx context.Context, name TopicName) (*topic, error) {
+	head, err := b.readHead(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return usable(b.topics.take(head.Head, head.at))
+}
+
+// usable refuses a topic that is stopped.
+func usable(t *topic) (*topic, error) {
 	if err := t.faulty(); err != nil {
 		t.release()
 		return nil, err
@@ -105,69 +136,59 @@ func (b *Broker) knownTopic(ctx context.Context, name TopicName) (*topic, error)
 	return t, nil
 }
 
-// trustedTopic returns a topic whose incarnation was confirmed within the last second, so that
-// its messages may be answered from memory (P12). A caller that is about to refuse because of
-// what it found asks freshTopic first. The caller releases it.
-func (b *Broker) trustedTopic(ctx context.Context, name TopicName) (*topic, error) {
+// view is a topic with a head that was read after somebody asked for it, and a channel that was
+// taken before that read: it is closed by whatever the read does not show. So nothing can slip
+// between looking and sleeping (P12).
+type view struct {
+	*topic
+	head     Head
+	advanced <-chan struct{}
+}
+
+// look reads a topic's head. The caller releases the view.
+func (b *Broker) look(ctx context.Context, name TopicName) (view, error) {
 	t, err := b.knownTopic(ctx, name)
-	if err != nil || !b.props.Shared {
-		return t, err
+	for err == nil {
+		_, _, advanced := t.known()
+		var head headRead
+		if head, err = b.readHead(ctx, name); err != nil {
+			t.release()
+			break
+		}
+		now := b.topics.take(head.Head, head.at)
+		t.release()
+		if now == t {
+			return view{t, head.Head, advanced}, nil
+		}
+		t, err = usable(now) // another life of the topic: look at that one
 	}
-	if _, confirmedAt, _ := t.snapshot(); time.Since(confirmedAt) <= trusted {
-		return t, nil
-	}
-	t.release()
-	return b.freshTopic(ctx, name)
+	return view{}, err
 }
 
-// freshTopic returns a topic as rows show it that are read after the call. ErrTopicNotFound. The
-// caller releases it.
-func (b *Broker) freshTopic(ctx context.Context, name TopicName) (*topic, error) {
-	// Reading puts the topic into the cache, unless another one was taken out meanwhile; then it
-	// is read again. Removals are rare.
-	for range 100 {
-		if _, err := b.readHead(ctx, name); err != nil {
-			return nil, err
-		}
-		if t := b.topics.use(name); t != nil {
-			if err := t.faulty(); err != nil {
-				t.release()
-				return nil, err
-			}
-			return t, nil
-		}
-	}
-	return nil, ErrOverloaded
-}
-
-// freshHead returns the head of a topic as of now or later (P12). ErrTopicNotFound.
-func (b *Broker) freshHead(ctx context.Context, name TopicName) (Head, error) {
-	if !b.props.Shared {
-		if t := b.topics.use(name); t != nil {
-			defer t.release()
-			if err := t.faulty(); err != nil {
-				return Head{}, err
-			}
-			if head, certain := t.certain(); certain {
-				return head, nil
-			}
-		}
-	}
-	return b.readHead(ctx, name)
+// headRead is a head with the time when the read began that it comes from.
+type headRead struct {
+	Head
+	at time.Time
 }
 
 // readHead reads a head from the store. Concurrent callers share one read that begins after each
-// of them has called.
-func (b *Broker) readHead(ctx context.Context, name TopicName) (Head, error) {
+// of them has called. ErrTopicNotFound.
+func (b *Broker) readHead(ctx context.Context, name TopicName) (headRead, error) {
 	head, err := b.heads.do(ctx, BucketOf(name), name, int64(len(name)))
-	if errors.Is(err, ErrOutcomeUnknown) {
-		return Head{}, context.Cause(ctx) // a read has no outcome
+	return head, readError(ctx, err)
+}
+
+// readError is the error of a shared read. A read has no outcome that could be unknown: a caller
+// that goes away has simply got nothing.
+func readError(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ErrUnavailable.Because(context.Cause(ctx))
 	}
-	return head, err
+	return err
 }
 
 // readHeads is the work of the heads' lanes.
-func (b *Broker) readHeads(_ int, group []*job[TopicName, Head]) {
+func (b *Broker) readHeads(_ int, group []*job[TopicName, headRead]) {
 	names := make([]TopicName, len(group))
 	for i, j := range group {
 		names[i] = j.req
@@ -190,20 +211,20 @@ func (b *Broker) readHeads(_ int, group []*job[TopicName, Head]) {
 }
 
 // loadHeads reads heads and takes them into the cache; topics that are not there are taken out.
-func (b *Broker) loadHeads(ctx context.Context, names []TopicName) (map[TopicName]Head, error) {
-	generation, at := b.topics.generation(), time.Now()
+func (b *Broker) loadHeads(ctx context.Context, names []TopicName) (map[TopicName]headRead, error) {
+	known, at := b.topics.entries(names), time.Now()
 	heads, err := b.store.Heads(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[TopicName]Head, len(heads))
+	found := make(map[TopicName]headRead, len(heads))
 	for _, head := range heads {
-		found[head.Name] = head
-		b.topics.observe(head, at, generation)
+		found[head.Name] = headRead{head, at}
+		b.topics.take(head, at).release()
 	}
-	for _, name := range names {
-		if _, ok := found[name]; !ok && b.topics.known(name) {
-			b.topics.forget(name, at)
+	for name, t := range known {
+		if _, ok := found[name]; !ok {
+			b.topics.forget(t)
 		}
 	}
 	return found, nil

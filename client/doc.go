@@ -1,0 +1,34 @@
+// Package client is the Go SDK of topiq, a durable, ordered message log over HTTP.
+//
+// A [Client] is the connection to a broker. From it come a [Producer], which sends messages to one topic, and
+// a [Consumer], which gets the messages of several:
+//
+//	c, err := client.New("http://localhost:8080")
+//	…
+//	p, err := c.Producer(ctx, "orders", client.Name("shop-1"))
+//	…
+//	result, err := p.Send(ctx, client.Text("Hello"))
+//	…
+//	s, err := c.Consumer(ctx, []string{"orders"}, client.Name("billing"))
+//	…
+//	err = s.Run(ctx, func(ctx context.Context, m client.Message) error { … })
+//
+// # What is promised
+//
+// The letter P with a number cites the rules of the project's guarantees, which docs/guarantees.md explains.
+//
+//   - A producer with a name stores each message exactly once while it lives, in the order of Send (P1, P4).
+//     After its crash, a new producer of the name learns from NextSeq how much is stored (P2).
+//   - A producer without a name never repeats a message whose outcome is unknown (P6).
+//   - A consumer gets each message of a topic once and in order while it lives. After its crash, a consumer of
+//     the same name goes on at the last committed position; with [Offsets], at the one that the program kept.
+//   - Don't know is an outcome of its own: [ErrOutcomeUnknown] is told whenever an answer was lost and no
+//     repeat has settled it, and never otherwise.
+//   - A restore or a failover that lost data is told, as [ErrIncarnationChanged] or [ErrOffsetOutOfRange]
+//     (P11, P13).
+//
+// # Errors
+//
+// Every refusal is an [*Error], and matches by its code one of the sentinels, such as [ErrTopicNotFound],
+// with errors.Is. Methods that block take a context and return its error when it ends.
+package client

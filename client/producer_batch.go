@@ -1,0 +1,138 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/topiq/topiq/gen/wire"
+)
+
+// batch is the messages of one request. Its body is made once: every attempt sends the very same bytes, for
+// under one seq the broker takes only one message (P4).
+type batch struct {
+	items []*item
+	seq   int64 // of the first message; NoSeq for a producer without a name
+	body  []byte
+}
+
+func (p *Producer) newBatch(items []*item) (*batch, error) {
+	b := &batch{items: items, seq: NoSeq}
+	head := wire.ProduceRequest{Topic: p.topic, ProducerID: p.id, Incarnation: &p.incarnation}
+	if p.named() {
+		b.seq = p.queue.nextSeq()
+		head.ProdName, head.Epoch, head.Seq = &p.cfg.name, &p.epoch, &b.seq
+	}
+	raw, err := encodeJSON(head)
+	if err != nil {
+		return nil, err
+	}
+	// The messages were encoded by the goroutines that sent them; put them in as the last member.
+	size := len(raw) + len(`,"messages":[]}`)
+	for _, it := range items {
+		size += len(it.raw) + 1
+	}
+	b.body = append(make([]byte, 0, size), raw[:len(raw)-1]...)
+	b.body = append(b.body, `,"messages":[`...)
+	for i, it := range items {
+		if i > 0 {
+			b.body = append(b.body, ',')
+		}
+		b.body = append(b.body, it.raw...)
+	}
+	b.body = append(b.body, `]}`...)
+	return b, nil
+}
+
+// check refuses an answer that is not one to this batch.
+func (b *batch) check(p *Producer, r *wire.ProduceResult) error {
+	if err := answered(r.Status); err != nil {
+		return err
+	}
+	if r.Count != int64(len(b.items)) {
+		return fmt.Errorf("%d messages were sent and %d answered", len(b.items), r.Count)
+	}
+	if r.Incarnation != p.incarnation {
+		return fmt.Errorf("the incarnation %q was sent and %q answered", p.incarnation, r.Incarnation)
+	}
+	if len(r.Ranges) == 0 {
+		return nil
+	}
+	if !p.named() {
+		return errors.New("ranges of seq were answered to messages without one")
+	}
+	next := b.seq
+	for _, run := range r.Ranges {
+		if run.Seq != next || run.Count < 1 {
+			return errors.New("the ranges do not follow each other")
+		}
+		next += run.Count
+	}
+	if next != b.seq+r.Count {
+		return errors.New("the ranges are not those of the messages sent")
+	}
+	return nil
+}
+
+// results spreads an answer over the messages.
+func (b *batch) results(r *wire.ProduceResult) []Result {
+	runs := r.Ranges
+	if len(runs) == 0 {
+		runs = []wire.ProduceRange{{Offset: r.Offset, Count: r.Count}}
+	}
+	results := make([]Result, 0, len(b.items))
+	for _, run := range runs {
+		for i := range run.Count {
+			one := Result{
+				Offset: NoOffset, Seq: NoSeq, Duplicate: r.Duplicate, Durable: Durability(r.Durable),
+			}
+			if run.Offset != nil {
+				one.Offset = *run.Offset + i
+			}
+			if b.seq != NoSeq {
+				one.Seq = b.seq + int64(len(results))
+			}
+			results = append(results, one)
+		}
+	}
+	return results
+}
+
+// attempt sends a batch once.
+func (p *Producer) attempt(ctx context.Context, b *batch) (*wire.ProduceResult, error) {
+	return exchange(ctx, p.client, operation{name: "produce", changes: true},
+		func(ctx context.Context) (*http.Response, error) {
+			return p.client.wire.ProduceWithBody(ctx, "application/json", newBody(b.body))
+		}, func(r *wire.ProduceResult) error { return b.check(p, r) })
+}
+
+// transmit sends a batch until its outcome is known, or cannot become known. A named producer repeats it
+// whatever happened; one without a name only if the attempt certainly stored nothing.
+func (p *Producer) transmit(ctx context.Context, b *batch) (*wire.ProduceResult, error) {
+	doubt := false
+	for n := 1; ; n++ {
+		r, err := p.attempt(ctx, b)
+		if err == nil {
+			return r, nil
+		}
+		e := asError(err)
+		doubt = doubt || e.unknown
+		lasting := !e.passing || (e.unknown && !p.named())
+		if !lasting {
+			p.client.log.WarnContext(ctx, "topiq: produce failed; trying again",
+				"topic", p.topic, "attempt", n, "error", err)
+			if sleep(ctx, p.client.retry.pause(n, e)) == nil {
+				continue
+			}
+			err = ErrClosed
+		}
+		if ctx.Err() != nil {
+			err = ErrClosed
+		}
+		if doubt && !errors.Is(err, ErrOutcomeUnknown) {
+			err = doubtful("produce", err)
+		}
+		return nil, err
+	}
+}

@@ -1,0 +1,71 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/topiq/topiq/gen/wire"
+)
+
+// Flush waits until every message sent before is stored or refused, also those whose Send has returned with
+// [ErrOutcomeUnknown]. It cuts Linger short. Errors: that of ctx, or the one that stopped the producer.
+func (p *Producer) Flush(ctx context.Context) error {
+	deliveries, end := p.queue.flush()
+	defer end()
+	for _, d := range deliveries {
+		select {
+		case <-d.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return p.queue.failure()
+}
+
+// Close sends what is waiting and ends the producer. If ctx ends first, the rest is given up: a Send whose
+// message was under way returns [ErrOutcomeUnknown], the others [ErrClosed]. A producer without a name is
+// unregistered; a named one keeps its session, so that nothing but a new session ends it. Calling Close
+// again is allowed. Errors: that of ctx, or the one that stopped the producer.
+func (p *Producer) Close(ctx context.Context) error {
+	p.queue.close()
+	var err error
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
+		err = ctx.Err()
+		p.cancel()
+		<-p.ended
+	}
+	p.closeOnce.Do(func() {
+		p.cancel()
+		p.client.untrack(p)
+		if !p.named() && err == nil {
+			p.unregister(ctx)
+		}
+	})
+	if failure := p.queue.failure(); failure != nil && !errors.Is(failure, ErrClosed) {
+		return failure
+	}
+	return err
+}
+
+// unregister is a courtesy: what is left of a producer without a name is one row.
+func (p *Producer) unregister(ctx context.Context) {
+	request := wire.UnregisterProducerRequest{Topic: p.topic, ProducerID: p.id}
+	_, err := exchange(ctx, p.client, operation{name: "unregister producer", changes: true},
+		func(ctx context.Context) (*http.Response, error) {
+			return p.client.wire.UnregisterProducer(ctx, request)
+		},
+		func(r *wire.UnregisterProducerResult) error { return answered(r.Status) })
+	if err != nil {
+		p.client.log.DebugContext(ctx, "topiq: a producer stays registered", "topic", p.topic, "error", err)
+	}
+}
+
+// abandon ends the producer as if the process had died.
+func (p *Producer) abandon() {
+	p.queue.close()
+	p.cancel()
+	<-p.ended
+}
