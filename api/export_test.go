@@ -1,0 +1,52 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/topiq/topiq/service"
+)
+
+// StatusOf and StatusOfHTTP are the tables of errors.go.
+func StatusOf(code service.Code) int  { return statusOf(code) }
+func StatusOfHTTP(code Code) int      { return statusOfHTTP(code) }
+func DefaultConnections(n uint64) int { return defaultConnections(n) }
+func (c Config) WithDefaults() Config { return c.withDefaults() }
+
+// Routes lists what echo routes, as "GET /topics/{topic}".
+func Routes(handler http.Handler) []string {
+	var routes []string
+	for _, r := range handler.(*server).echo.Routes() {
+		routes = append(routes, r.Method+" "+templateOf(r.Path))
+	}
+	slices.Sort(routes)
+	return routes
+}
+
+// templateOf writes a path of echo as the document does.
+func templateOf(path string) string {
+	var template []byte
+	for i := 0; i < len(path); i++ {
+		if path[i] != ':' {
+			template = append(template, path[i])
+			continue
+		}
+		template = append(template, '{')
+		for i++; i < len(path) && path[i] != '/'; i++ {
+			template = append(template, path[i])
+		}
+		template = append(template, '}')
+		i--
+	}
+	return string(template)
+}
+
+// Replace lets a test stand in for an operation.
+func Replace(handler http.Handler, method, path string, operation http.HandlerFunc) {
+	handler.(*server).echo.Add(method, path, func(c echo.Context) error {
+		operation(c.Response(), c.Request())
+		return nil
+	})
+}

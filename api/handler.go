@@ -1,0 +1,132 @@
+package api
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-json-experiment/json"
+	"github.com/labstack/echo/v4"
+
+	"github.com/topiq/topiq/gen/wireserver"
+	"github.com/topiq/topiq/service"
+)
+
+// server is the handler of all requests.
+type server struct {
+	broker     *service.Broker
+	config     Config
+	limits     service.Limits
+	log        *slog.Logger
+	operations *operations
+	hosts      hosts
+	origin     *http.CrossOriginProtection
+	docs       *docs
+	echo       *echo.Echo
+	strict     json.Options
+
+	// A request's number in this process, after a prefix that no other process has, is its id.
+	idPrefix string
+	requests atomic.Uint64
+
+	exchanges sync.Pool // *exchange
+	buffers   sync.Pool // *[]byte
+
+	// The values of headers that answers have. They are shared and never modified.
+	noStore, noSniff, noReferrer, jsonType []string
+}
+
+// NewHandler returns the handler of the HTTP contract on a broker. It panics when the embedded
+// document and this package contradict each other, which is found by any test.
+func NewHandler(broker *service.Broker, config Config) http.Handler {
+	return newServer(broker, config)
+}
+
+func newServer(broker *service.Broker, config Config) *server {
+	config = config.withDefaults()
+	operations, err := loadOperations()
+	if err != nil {
+		panic(fmt.Sprintf("api: the embedded document: %v", err))
+	}
+	s := &server{
+		broker: broker, config: config, limits: broker.Limits(), log: config.Logger,
+		operations: operations,
+		hosts:      newHosts(config.AllowedHosts, config.AllowAnyHost),
+		origin:     http.NewCrossOriginProtection(),
+		docs:       newDocs(),
+		echo:       echo.New(),
+		strict:     json.RejectUnknownMembers(true),
+		idPrefix:   rand.Text()[:10] + "-",
+		noStore:    []string{"no-store"},
+		noSniff:    []string{"nosniff"},
+		noReferrer: []string{"no-referrer"},
+		jsonType:   []string{"application/json"},
+	}
+	s.exchanges.New = func() any { return new(exchange) }
+	s.buffers.New = func() any { return new([]byte) }
+	s.echo.Binder = binder{s}
+	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(exchangeOf(c), c.Request(), err) }
+	wireserver.RegisterHandlers(s.echo, wireserver.NewStrictHandler(&handlers{s}, nil))
+	return s
+}
+
+// handlers are the operations of the document, one method each. A failure is returned as it is:
+// fail writes all of them.
+type handlers struct {
+	*server
+}
+
+var _ wireserver.StrictServerInterface = (*handlers)(nil)
+
+// exchangeOf returns what is known of the request that echo is at.
+func exchangeOf(c echo.Context) *exchange {
+	x, ok := c.Response().Writer.(*exchange)
+	if !ok {
+		panic(fmt.Sprintf("api: a response writer of type %T", c.Response().Writer))
+	}
+	return x
+}
+
+// ServeHTTP implements http.Handler.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := s.begin(w, r)
+	defer s.end(x, r)
+	admitted, err := s.admit(x, r)
+	if err == nil && x.operation == nil {
+		err = s.docs.serve(x, admitted)
+	} else if err == nil {
+		s.echo.ServeHTTP(x, admitted)
+	}
+	if err != nil {
+		s.fail(x, r, err)
+	}
+}
+
+// admit checks all that can be checked before an operation is called, and returns the request in
+// its canonical shape. x.operation is nil afterwards for the files of /docs, which the document
+// does not list.
+func (s *server) admit(x *exchange, r *http.Request) (*http.Request, error) {
+	if err := s.hosts.check(r); err != nil {
+		return nil, err
+	}
+	operation, missing := s.operations.find(r)
+	if err := s.checkOrigin(r, operation != nil && operation.moves); err != nil {
+		return nil, err
+	}
+	if missing != nil || operation == nil {
+		return r, missing
+	}
+	x.operation = operation
+	// Tokens come here: who is it, and may it do this? Before anything of the request is read.
+	if err := s.readBody(x, r); err != nil {
+		return nil, err
+	}
+	r, err := s.canonical(x, r)
+	if err != nil {
+		return nil, err
+	}
+	return r, operation.checkQuery(r.URL.RawQuery)
+}

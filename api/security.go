@@ -1,0 +1,80 @@
+package api
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// hosts are the values that the Host header may have. A page of a foreign site that has its own
+// name resolve to this machine (DNS rebinding) is of the same origin as we are in the eyes of the
+// browser; only the Host header gives it away. So it is checked for every request, reads too.
+type hosts struct {
+	any     bool
+	allowed map[string]bool // lower case, with or without a port
+}
+
+func newHosts(configured []string, any bool) hosts { //nolint:predeclared // reads best
+	h := hosts{any: any, allowed: map[string]bool{}}
+	for _, name := range configured {
+		h.allowed[strings.ToLower(name)] = true
+	}
+	return h
+}
+
+func (h *hosts) check(r *http.Request) error {
+	// Only HTTP/1.0 can come so far without a host.
+	if r.Host == "" {
+		return invalid("host", "the header is missing")
+	}
+	if h.any {
+		return nil
+	}
+	host := strings.ToLower(r.Host)
+	name, port := splitHost(host)
+	if loopback(name) && ownPort(r, port) || h.allowed[host] || h.allowed[name] {
+		return nil
+	}
+	return errHostNotAllowed
+}
+
+// splitHost splits "name:port" and "[::1]:port"; port is "" if there is none.
+func splitHost(host string) (name, port string) {
+	colon := strings.LastIndexByte(host, ':')
+	if colon < 0 || strings.HasSuffix(host, "]") {
+		return host, ""
+	}
+	return host[:colon], host[colon+1:]
+}
+
+func loopback(name string) bool {
+	return name == "localhost" || name == "127.0.0.1" || name == "[::1]"
+}
+
+// ownPort reports whether a port is the one that the request came in by, or that is not known.
+func ownPort(r *http.Request, port string) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return true
+	}
+	if port == "" {
+		return local.Port == 80 || local.Port == 443
+	}
+	return port == strconv.Itoa(local.Port)
+}
+
+// checkOrigin refuses what a browser sends for a page of another site: every call that writes, and
+// the one GET that moves something. What a browser sends for our own pages (/docs), and what other
+// programs send, passes. There are no CORS headers, so no other page can read an answer either.
+func (s *server) checkOrigin(r *http.Request, moves bool) error {
+	if moves && r.Method == http.MethodGet {
+		asWrite := *r
+		asWrite.Method = http.MethodPost
+		r = &asWrite
+	}
+	if s.origin.Check(r) != nil {
+		return errCrossOrigin
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package api
+
+import (
+	"context"
+
+	"github.com/topiq/topiq/gen/wireserver"
+)
+
+// CreateTopic implements wireserver.StrictServerInterface.
+func (h *handlers) CreateTopic(ctx context.Context, r wireserver.CreateTopicRequestObject) (wireserver.CreateTopicResponseObject, error) {
+	head, err := h.broker.CreateTopic(ctx, topicName(r.Body.Name))
+	if err != nil {
+		return nil, err
+	}
+	return wireserver.CreateTopic200JSONResponse(createTopicResult(head)), nil
+}
+
+// ListTopics implements wireserver.StrictServerInterface.
+func (h *handlers) ListTopics(ctx context.Context, r wireserver.ListTopicsRequestObject) (wireserver.ListTopicsResponseObject, error) {
+	p := r.Params
+	names, next, err := h.broker.ListTopics(ctx, valueOf(p.Prefix), topicName(valueOf(p.After)), count(p.Limit))
+	if err != nil {
+		return nil, err
+	}
+	return wireserver.ListTopics200JSONResponse(listTopicsResult(names, next)), nil
+}
+
+// DescribeTopic implements wireserver.StrictServerInterface.
+func (h *handlers) DescribeTopic(ctx context.Context, r wireserver.DescribeTopicRequestObject) (wireserver.DescribeTopicResponseObject, error) {
+	state, err := h.broker.DescribeTopic(ctx, topicName(r.Topic))
+	if err != nil {
+		return nil, err
+	}
+	return wireserver.DescribeTopic200JSONResponse(topicResult(&state)), nil
+}
+
+// DeleteTopic implements wireserver.StrictServerInterface.
+func (h *handlers) DeleteTopic(ctx context.Context, r wireserver.DeleteTopicRequestObject) (wireserver.DeleteTopicResponseObject, error) {
+	if err := h.broker.DeleteTopic(ctx, topicName(r.Topic)); err != nil {
+		return nil, err
+	}
+	return wireserver.DeleteTopic200JSONResponse(deleteTopicResult(r.Topic)), nil
+}
