@@ -70,10 +70,10 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Cause }
 
 // Is reports whether target is an Error of the same code, so that the sentinels match however
-// deeply an error is wrapped.
+// deeply an error is wrapped. A nil *Error in an error value matches nothing.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error) //nolint:errorlint // Is compares one link of the chain; errors.Is walks it
-	return ok && t.Code == e.Code
+	return ok && e != nil && t != nil && t.Code == e.Code
 }
 
 // Sentinels for errors.Is. They carry no facts: make errors to return with the functions below.

@@ -169,48 +169,62 @@ func (k *kit) offsetOf(name string, seq int64, topic service.TopicName) service.
 	return found
 }
 
-// readersSeePrefix requires that whatever a head shows can be read, and never goes back.
+// readersSeePrefix requires that whatever a head shows can be read, that it never goes back, and
+// that a reader sees all of an append or nothing.
 func readersSeePrefix(k *kit) {
-	const appends, size = 40, 5
+	const size = 50
 	head := k.topic("a")
-	p := k.producer(head.Name, "")
+	var texts []string
+	for i := range size {
+		texts = append(texts, fmt.Sprint(i))
+	}
+	r := send(k.producer(head.Name, ""), texts...)
+	appends := 0
+	var ends [4]service.Offset
 	var ended atomic.Bool
-	together(4, func(i int) {
-		if i == 0 {
-			defer ended.Store(true)
-			for range appends {
-				if answer := k.answer(send(p, "a", "b", "c", "d", "e")); !strings.HasPrefix(answer, "-@") {
-					k.Errorf("got %s", answer)
-				}
+	together(len(ends), func(i int) {
+		if i > 0 {
+			ok := true
+			for last := false; ok && !last; {
+				last = ended.Load() // before the read: what was stored by then must be seen
+				ends[i], ok = k.readOn(head, ends[i], size)
 			}
 			return
 		}
-		var next service.Offset
-		for last := false; !last; {
-			last = ended.Load()
-			heads, err := k.Heads(k.Context(), []service.TopicName{head.Name})
-			if err != nil || len(heads) != 1 || heads[0].Next < next || heads[0].Next%size != 0 {
-				k.Errorf("after a head with Next %d: got %+v, %v", next, heads, err)
-				return
+		defer ended.Store(true)
+		rounds(20, 400, func(int) {
+			appends++
+			if answer := k.answer(r); !strings.HasPrefix(answer, "-@") {
+				k.Errorf("got %s", answer)
 			}
-			for next < heads[0].Next {
-				messages, err := k.Read(k.Context(), head.ID, next, 7, 1<<20)
-				if err != nil || len(messages) == 0 {
-					k.Errorf("offset %d of %d: got %d messages, %v", next, heads[0].Next, len(messages), err)
-					return
-				}
-				for j := range messages {
-					m := &messages[j]
-					if want := "abcde"[next%size]; m.Offset != next || string(m.Bytes) != string(want) {
-						k.Errorf("at %d: got offset %d with %q", next, m.Offset, m.Bytes)
-					}
-					next++
-				}
-			}
-		}
-		if next != appends*size {
-			k.Errorf("a reader ended at %d", next)
-		}
+		})
 	})
-	equal(k, "messages", len(k.log(head.Name)), appends*size)
+	ends[0] = service.Offset(len(k.log(head.Name)))
+	for i := range ends {
+		equal(k, "end that was seen", ends[i], service.Offset(size*appends))
+	}
+}
+
+// readOn reads from next to the end that the head shows, and returns that end.
+func (k *kit) readOn(topic service.Head, next service.Offset, size int) (end service.Offset, ok bool) {
+	heads, err := k.Heads(k.Context(), []service.TopicName{topic.Name})
+	if err != nil || len(heads) != 1 || heads[0].Next < next || int(heads[0].Next)%size != 0 {
+		k.Errorf("after a head with Next %d: got %+v, %v", next, heads, err)
+		return next, false
+	}
+	for next < heads[0].Next {
+		messages, err := k.Read(k.Context(), topic.ID, next, 33, 1<<20)
+		if err != nil || len(messages) == 0 {
+			k.Errorf("offset %d of %d: got %d messages, %v", next, heads[0].Next, len(messages), err)
+			return next, false
+		}
+		for i := range messages {
+			m := &messages[i]
+			if want := fmt.Sprint(int(next) % size); m.Offset != next || string(m.Bytes) != want {
+				k.Errorf("at %d: got offset %d with %q", next, m.Offset, m.Bytes)
+			}
+			next++
+		}
+	}
+	return next, true
 }
