@@ -69,7 +69,8 @@ func texts(messages []service.Message) []string {
 	return list
 }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 func (f *fixture) produce(messages ...string) service.Offset {
 	f.t.Helper()
@@ -339,7 +340,7 @@ func TestListsArePaged(t *testing.T) {
 	}
 	var got []service.TopicName
 	for after, pages := service.TopicName(""), 0; ; pages++ {
-		names, next, err := b.ListTopics(t.Context(), "t-", after, ptr(3))
+		names, next, err := b.ListTopics(t.Context(), "t-", after, new(3))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,7 +79,7 @@ func (b *Broker) checkConsume(r *ConsumeRequest) (window, time.Duration, error) 
 	return w, wait, err
 }
 
-// consumeAt is consume with an offset: "I have everything below; what comes next?"
+// consumeAt is consume with an offset: "I have everything below; what comes next?".
 func (b *Broker) consumeAt(ctx context.Context, r *ConsumeRequest, w window, wait time.Duration) (ConsumeResult, error) {
 	if result, ok := b.consumeKnown(r, w); ok {
 		return result, nil
@@ -95,6 +95,7 @@ func (b *Broker) consumeAt(ctx context.Context, r *ConsumeRequest, w window, wai
 	result := ConsumeResult{Offset: *r.Offset, Incarnation: v.head.Incarnation}
 	messages, _, err := b.follow(ctx, v, cursor{*r.Offset, w}, wait)
 	switch CodeOf(err) {
+	default:
 	case CodeIncarnationChanged, CodeOffsetTrimmed, CodeOffsetOutOfRange:
 		// It came to that while the call waited. But the offset is committed, and a refusal says
 		// that nothing moved: the next call is refused.

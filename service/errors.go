@@ -72,7 +72,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 // Is reports whether target is an Error of the same code, so that the sentinels match however
 // deeply an error is wrapped. A nil *Error in an error value matches nothing.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // Is compares one link of the chain; errors.Is walks it
+	t, ok := target.(*Error)
 	return ok && e != nil && t != nil && t.Code == e.Code
 }
 
@@ -139,15 +139,19 @@ func errSeqReused(seq int64) *Error        { return ErrSeqReused.With(Facts{Seq:
 func errIncarnation(current string) *Error {
 	return ErrIncarnationChanged.With(Facts{Incarnation: current})
 }
+
 func errOffsetBehind(committed Offset) *Error {
 	return ErrOffsetBehind.With(Facts{Offset: fact(committed)})
 }
+
 func errOffsetTrimmed(first Offset) *Error {
 	return ErrOffsetTrimmed.With(Facts{FirstOffset: fact(first)})
 }
+
 func errOutOfRange(next Offset) *Error {
 	return ErrOffsetOutOfRange.With(Facts{NextOffset: fact(next)})
 }
+
 func errAppendConflict(next Offset) *Error {
 	return ErrAppendConflict.With(Facts{NextOffset: fact(next)})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -169,7 +170,7 @@ func TestSlowCommitIsSharedByAllWhoWait(t *testing.T) {
 		began := time.Now()
 		var clients sync.WaitGroup
 		for i := range 1000 {
-			clients.Go(func() { f.produce(fmt.Sprint(i)) })
+			clients.Go(func() { f.produce(strconv.Itoa(i)) })
 		}
 		clients.Wait()
 		want(t, "commits", store.calls.Load(), 2)
@@ -189,13 +190,13 @@ func TestGroupSortsAndMergesOneProducersRequests(t *testing.T) {
 			<-time.After(time.Second)
 			return do()
 		}
-		go f.produce("opens the first group")
+		go func() { wantErr(t, "opening the first group", f.try("opens the first group"), nil) }()
 		synctest.Wait()
 		var clients sync.WaitGroup
 		for seq := int64(4); seq >= 0; seq-- {
 			for range 3 {
 				clients.Go(func() {
-					result, err := f.send(p, seq, fmt.Sprint(seq))
+					result, err := f.send(p, seq, strconv.FormatInt(seq, 10))
 					if err != nil {
 						t.Errorf("seq %d: %v", seq, err)
 						return

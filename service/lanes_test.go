@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -159,10 +160,8 @@ func TestAttempt(t *testing.T) {
 		{"an unknown outcome is never repeated", func(int, []int) error { return ErrOutcomeUnknown }, 1, []error{ErrOutcomeUnknown, ErrOutcomeUnknown, ErrOutcomeUnknown}},
 		{"even if its cause could be", func(int, []int) error { return ErrOutcomeUnknown.Because(errors.Join(ErrUnavailable, bad)) }, 1, []error{ErrOutcomeUnknown, ErrOutcomeUnknown, ErrOutcomeUnknown}},
 		{"bad data fails alone", func(_ int, group []int) error {
-			for _, r := range group {
-				if r == 1 {
-					return bad
-				}
+			if slices.Contains(group, 1) {
+				return bad
 			}
 			return nil
 		}, 4, []error{nil, bad, nil}},

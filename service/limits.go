@@ -55,30 +55,31 @@ func DefaultLimits() Limits {
 	}
 }
 
-func (l Limits) withDefaults() Limits {
-	d := DefaultLimits()
-	orDefault(&l.RequestBytes, d.RequestBytes)
-	orDefault(&l.MessageBytes, d.MessageBytes)
-	orDefault(&l.Messages, d.Messages)
-	orDefault(&l.HeaderEntries, d.HeaderEntries)
-	orDefault(&l.HeaderBytes, d.HeaderBytes)
-	orDefault(&l.ReadMessages, d.ReadMessages)
-	orDefault(&l.DefaultReadMessages, min(d.DefaultReadMessages, l.ReadMessages))
-	orDefault(&l.ReadBytes, d.ReadBytes)
-	orDefault(&l.DefaultReadBytes, min(d.DefaultReadBytes, l.ReadBytes))
-	orDefault(&l.Wait, d.Wait)
-	orDefault(&l.Waiters, d.Waiters)
-	orDefault(&l.QueueRequests, d.QueueRequests)
-	orDefault(&l.QueueBytes, d.QueueBytes)
-	orDefault(&l.TailBytes, d.TailBytes)
-	orDefault(&l.ListEntries, d.ListEntries)
-	orDefault(&l.DefaultListEntries, min(d.DefaultListEntries, l.ListEntries))
-	return l
+func (l *Limits) withDefaults() Limits {
+	d, set := DefaultLimits(), *l
+	orDefault(&set.RequestBytes, d.RequestBytes)
+	orDefault(&set.MessageBytes, d.MessageBytes)
+	orDefault(&set.Messages, d.Messages)
+	orDefault(&set.HeaderEntries, d.HeaderEntries)
+	orDefault(&set.HeaderBytes, d.HeaderBytes)
+	orDefault(&set.ReadMessages, d.ReadMessages)
+	orDefault(&set.DefaultReadMessages, min(d.DefaultReadMessages, set.ReadMessages))
+	orDefault(&set.ReadBytes, d.ReadBytes)
+	orDefault(&set.DefaultReadBytes, min(d.DefaultReadBytes, set.ReadBytes))
+	orDefault(&set.Wait, d.Wait)
+	orDefault(&set.Waiters, d.Waiters)
+	orDefault(&set.QueueRequests, d.QueueRequests)
+	orDefault(&set.QueueBytes, d.QueueBytes)
+	orDefault(&set.TailBytes, d.TailBytes)
+	orDefault(&set.ListEntries, d.ListEntries)
+	orDefault(&set.DefaultListEntries, min(d.DefaultListEntries, set.ListEntries))
+	return set
 }
 
 // Validate refuses limits that contradict each other. Zero fields count as their defaults.
-func (l Limits) Validate() error {
-	l = l.withDefaults()
+func (l *Limits) Validate() error {
+	d := l.withDefaults()
+	l = &d
 	switch {
 	case l.MessageBytes > l.RequestBytes:
 		return fmt.Errorf("a message may have %d bytes but a request only %d: raise request bytes", l.MessageBytes, l.RequestBytes)

@@ -84,8 +84,8 @@ func move(r *MoveRequest, row Consumer, state MoveState, read ReadFunc) (MoveRes
 		return MoveResult{Err: ErrConsumerNotFound}, nil
 	}
 	row = row.Apply(r.Pending)
-	if err := CheckOffset(row.Offset, head); err != nil {
-		return MoveResult{Err: err}, nil
+	if refusal := CheckOffset(row.Offset, head); refusal != nil {
+		return MoveResult{Err: refusal}, nil
 	}
 	result := MoveResult{Consumer: row, Head: head}
 	limit := min(r.Limit, int(head.Next-row.Offset))

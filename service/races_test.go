@@ -40,7 +40,7 @@ func TestPositionsAreGoodBeforePublication(t *testing.T) {
 		wantErr(t, "register", readErr, nil)
 		_, readErr = f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: row.ID, Offset: &row.Offset})
 		wantErr(t, "consume where it was registered", readErr, nil)
-		moved, readErr := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Limit: ptr(10)})
+		moved, readErr := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Limit: new(10)})
 		wantErr(t, "move", readErr, nil)
 		_, readErr = f.consumeAt(moved.Offset, 0)
 		wantErr(t, "consume where it moved to", readErr, nil)
@@ -195,7 +195,7 @@ func TestClosedBrokerRefusesEverything(t *testing.T) {
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Offset: ptr(service.Offset(2)), Limit: ptr(1)})
+	_, err := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Offset: ptr(service.Offset(2)), Limit: new(1)})
 	wantErr(t, "consume that memory could answer", err, service.ErrUnavailable)
 	_, _, err = f.RegisterProducer(t.Context(), topicName, "", "")
 	wantErr(t, "register", err, service.ErrUnavailable)

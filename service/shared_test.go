@@ -96,7 +96,7 @@ func TestMoveAtAnotherBrokerSeesAll(t *testing.T) {
 	a, b := pair(t)
 	a.produce("1")
 	b.produce("2")
-	got, err := a.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: a.consumer, Limit: ptr(10)})
+	got, err := a.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: a.consumer, Limit: new(10)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestConsumeAfterSeekAtAnotherBroker(t *testing.T) {
 func TestWhatIsKnownIsTrustedForASecond(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		end func(b *fixture, of *fixture) error
+		end func(b, of *fixture) error
 		err error
 	}{
 		"consumer unregistered": {func(b, of *fixture) error {
@@ -230,7 +230,7 @@ func TestWhatIsKnownIsTrustedForASecond(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a, b := pair(t)
 			a.produce("1", "2")
-			r := service.ConsumeRequest{Topic: topicName, Consumer: a.consumer, Offset: ptr(service.Offset(0)), Limit: ptr(1)}
+			r := service.ConsumeRequest{Topic: topicName, Consumer: a.consumer, Offset: ptr(service.Offset(0)), Limit: new(1)}
 			if _, err := a.Consume(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}

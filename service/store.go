@@ -81,6 +81,12 @@ type TopicStore interface {
 	// DeleteTopic removes a topic and its head and notes its id for Sweep, in one small
 	// transaction. From then on nothing of it can be reached. ErrTopicNotFound.
 	DeleteTopic(ctx context.Context, name TopicName, at time.Time) error
+	// NewIncarnation gives a topic another incarnation, under the lock of its head, and returns the
+	// head with it. Nothing else changes. An append that is under way comes wholly before it or
+	// wholly after it, and one that names the old incarnation comes too late: that is how clients
+	// learn that the history they know may not be the one that is stored (P13). To be called again
+	// with the same incarnation does no harm. ErrTopicNotFound.
+	NewIncarnation(ctx context.Context, name TopicName, incarnation string) (Head, error)
 	// Sweep removes at most about limit rows that deleted topics or Trim left behind, in one small
 	// transaction that blocks no produce. It returns how many; 0 means that nothing is left.
 	Sweep(ctx context.Context, limit int) (int, error)

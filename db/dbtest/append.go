@@ -39,11 +39,11 @@ func messagesGoToTheEnd(k *kit) {
 		{Payload: text("x"), ProdName: "q", Seq: service.NoSeq},
 		{Payload: text("p2"), ProdName: "p", Seq: 2},
 	} {
-		want.Offset, want.CreatedAt = service.Offset(i), kept(start)
+		want.Offset, want.CreatedAt = service.Offset(i), kept(start())
 		equal(k, "message", log[i], want)
 	}
 	now := k.head(head.Name)
-	head.Next, head.Bytes, head.LastAppend = 5, 9, kept(start)
+	head.Next, head.Bytes, head.LastAppend = 5, 9, kept(start())
 	equal(k, "head", now, head)
 	row, err := k.Producer(k.Context(), head.Name, "q")
 	k.ok(err)
@@ -56,8 +56,8 @@ func text(s string) service.Payload { return service.Payload{Bytes: []byte(s)} }
 // orderOfRefusals sends one request with every fault, and takes one fault after another away.
 func orderOfRefusals(k *kit) {
 	head, other := k.topic("a"), k.topic("b")
+	k.producer(head.Name, "p") // an earlier session
 	p, stranger := k.producer(head.Name, "p"), k.producer(other.Name, "s")
-	p = k.producer(head.Name, "p")
 	k.answers(k.append(sendSeq(p, 0, "zero", "one")), "0@0*2")
 	epoch := p.Epoch - 1
 	r := expecting(9, within("other", sendSeq(stranger, 0, "another", "one", "two")))
@@ -97,7 +97,7 @@ func wrongTopicsID(k *kit) {
 func missingTopicAlone(k *kit) {
 	a, gone := k.topic("a"), k.topic("gone")
 	p, q := k.producer(a.Name, "p"), k.producer(gone.Name, "q")
-	k.ok(k.DeleteTopic(k.Context(), gone.Name, start))
+	k.ok(k.DeleteTopic(k.Context(), gone.Name, start()))
 	k.answers(k.append(sendSeq(q, 0, "x"), sendSeq(p, 0, "0"), send(q, "x"), sendSeq(p, 1, "1")),
 		"topic_not_found", "0@0*1", "topic_not_found", "1@1*1")
 	k.holds(a.Name, "0", "1")

@@ -40,7 +40,7 @@ func commitAfterSeek(k *kit) {
 	k.fill(head, 5)
 	c := k.consumer(head.Name, "c", 0)
 	k.commit(service.OffsetCommit{Consumer: c.ID, Offset: 4})
-	c, err := k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: 1}, start)
+	c, err := k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: 1}, start())
 	k.ok(err)
 	k.commit(service.OffsetCommit{Consumer: c.ID, Offset: 5, SeekNo: 0}, service.OffsetCommit{Consumer: c.ID, Offset: 5, SeekNo: 2})
 	equal(k, "consumer", k.consumerNow(c.ID), c)

@@ -3,6 +3,7 @@ package dbtest
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,7 +52,7 @@ func rounds(few, many int, race func(round int)) {
 // answer stores one request and describes its answer. Unlike append it may be called from any
 // goroutine.
 func (k *kit) answer(r service.AppendRequest) string {
-	plan, err := k.Append(k.Context(), []service.AppendRequest{r}, start)
+	plan, err := k.Append(k.Context(), []service.AppendRequest{r}, start())
 	if err != nil {
 		return fmt.Sprintf("error %v", err)
 	}
@@ -91,7 +92,7 @@ func overlappingGroups(k *kit) {
 	const topics, groups = 4, 8
 	var producers [groups][topics]service.Producer
 	for j := range topics {
-		head := k.topic(fmt.Sprint(j))
+		head := k.topic(strconv.Itoa(j))
 		for i := range groups {
 			producers[i][j] = k.producer(head.Name, fmt.Sprintf("p%d", i))
 		}
@@ -104,7 +105,7 @@ func overlappingGroups(k *kit) {
 			for _, j := range orders[i] {
 				requests = append(requests, sendSeq(producers[i][j], int64(2*seq), "a", "b"))
 			}
-			plan, err := k.Append(k.Context(), requests, start)
+			plan, err := k.Append(k.Context(), requests, start())
 			if err != nil {
 				k.Errorf("group %d: %v", i, err)
 				return
@@ -122,7 +123,7 @@ func overlappingGroups(k *kit) {
 		}
 	})
 	for j := range topics {
-		equal(k, "messages", len(k.log(k.name(fmt.Sprint(j)))), want[j])
+		equal(k, "messages", len(k.log(k.name(strconv.Itoa(j)))), want[j])
 	}
 }
 
@@ -176,7 +177,7 @@ func readersSeePrefix(k *kit) {
 	head := k.topic("a")
 	var texts []string
 	for i := range size {
-		texts = append(texts, fmt.Sprint(i))
+		texts = append(texts, strconv.Itoa(i))
 	}
 	r := send(k.producer(head.Name, ""), texts...)
 	appends := 0
@@ -220,7 +221,7 @@ func (k *kit) readOn(topic service.Head, next service.Offset, size int) (end ser
 		}
 		for i := range messages {
 			m := &messages[i]
-			if want := fmt.Sprint(int(next) % size); m.Offset != next || string(m.Bytes) != want {
+			if want := strconv.Itoa(int(next) % size); m.Offset != next || string(m.Bytes) != want {
 				k.Errorf("at %d: got offset %d with %q", next, m.Offset, m.Bytes)
 			}
 			next++

@@ -44,14 +44,14 @@ func newConsumerStarts(k *kit) {
 	} {
 		for _, name := range []string{"", fmt.Sprintf("c%d", i)} {
 			c, at, err := k.RegisterConsumer(k.Context(), service.ConsumerRegistration{
-				Topic: head.Name, Name: name, From: row.from, At: start,
+				Topic: head.Name, Name: name, From: row.from, At: start(),
 			})
 			k.refused(err, row.refusal)
 			if err != nil {
 				continue
 			}
 			equal(k, "head", at, head)
-			want := service.Consumer{ID: c.ID, Topic: head.ID, Name: name, Offset: row.offset, LastSeen: kept(start)}
+			want := service.Consumer{ID: c.ID, Topic: head.ID, Name: name, Offset: row.offset, LastSeen: kept(start())}
 			equal(k, "consumer", c, want)
 			equal(k, "consumer read", k.consumerNow(c.ID), want)
 			checkID(k, c.ID, head.Name)
@@ -77,13 +77,14 @@ func knownNameKeepsPosition(k *kit) {
 	if upper.ID == c.ID || other.ID == c.ID {
 		k.Errorf("got ids %d, %d, %d for three consumers", c.ID, upper.ID, other.ID)
 	}
-	if k.consumer(head.Name, "", 0).ID == k.consumer(head.Name, "", 0).ID {
+	first, second := k.consumer(head.Name, "", 0), k.consumer(head.Name, "", 0)
+	if first.ID == second.ID {
 		k.Error("two consumers without a name are one")
 	}
 }
 
 func consumerOfMissingTopic(k *kit) {
-	_, _, err := k.RegisterConsumer(k.Context(), service.ConsumerRegistration{Topic: k.name("none"), Name: "c", At: start})
+	_, _, err := k.RegisterConsumer(k.Context(), service.ConsumerRegistration{Topic: k.name("none"), Name: "c", At: start()})
 	k.refused(err, "topic_not_found")
 	heads, err := k.Heads(k.Context(), []service.TopicName{k.name("none")})
 	k.ok(err)
@@ -101,7 +102,7 @@ func unregisterConsumer(k *kit) {
 	k.ok(k.UnregisterConsumer(k.Context(), a.Name, c.ID))
 	k.refused(k.UnregisterConsumer(k.Context(), a.Name, c.ID), "consumer_not_found")
 	k.moves(k.move(take(c, 1)), "consumer_not_found")
-	_, err := k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID}, start)
+	_, err := k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID}, start())
 	k.refused(err, "consumer_not_found")
 	_, err = k.FindConsumer(k.Context(), a.ID, "c")
 	k.refused(err, "consumer_not_found")

@@ -62,5 +62,6 @@ type bench struct {
 }
 
 func (b *bench) kit(t *testing.T) *kit {
+	t.Helper()
 	return &kit{T: t, Store: b.store, bench: b, prefix: fmt.Sprintf("t%04d-", b.last.Add(1))}
 }

@@ -36,10 +36,10 @@ func (k *kit) sweep(limit int) int {
 }
 
 func deleteMissing(k *kit) {
-	k.refused(k.DeleteTopic(k.Context(), k.name("none"), start), "topic_not_found")
+	k.refused(k.DeleteTopic(k.Context(), k.name("none"), start()), "topic_not_found")
 	head := k.topic("a")
-	k.ok(k.DeleteTopic(k.Context(), head.Name, start))
-	k.refused(k.DeleteTopic(k.Context(), head.Name, start), "topic_not_found")
+	k.ok(k.DeleteTopic(k.Context(), head.Name, start()))
+	k.refused(k.DeleteTopic(k.Context(), head.Name, start()), "topic_not_found")
 }
 
 // settled is a topic with everything that a topic can have.
@@ -68,7 +68,7 @@ func (k *kit) gone(s settled) {
 	messages, err := k.Read(ctx, id, 0, 10, 1<<20)
 	k.ok(err)
 	equal(k, "messages", messages, nil)
-	_, err = k.FindTime(ctx, id, start)
+	_, err = k.FindTime(ctx, id, start())
 	k.refused(err, "topic_not_found")
 	_, err = k.Trim(ctx, id, 1)
 	k.refused(err, "topic_not_found")
@@ -87,16 +87,16 @@ func (k *kit) gone(s settled) {
 	_, err = k.FindConsumer(ctx, id, "c")
 	k.refused(err, "consumer_not_found")
 	for _, topic := range []service.TopicID{0, id} {
-		_, err = k.Seek(ctx, service.SeekRequest{Consumer: s.consumer.ID, Topic: topic}, start)
+		_, err = k.Seek(ctx, service.SeekRequest{Consumer: s.consumer.ID, Topic: topic}, start())
 		k.refused(err, "consumer_not_found")
 	}
 	k.moves(k.move(take(s.consumer, 1)), "topic_not_found")
-	k.ok(k.CommitOffsets(ctx, []service.OffsetCommit{{Consumer: s.nameless.ID, Offset: 3}}, start))
+	k.ok(k.CommitOffsets(ctx, []service.OffsetCommit{{Consumer: s.nameless.ID, Offset: 3}}, start()))
 }
 
 func deletedIsUnreachable(k *kit) {
 	s := k.settle("a")
-	k.ok(k.DeleteTopic(k.Context(), s.head.Name, start))
+	k.ok(k.DeleteTopic(k.Context(), s.head.Name, start()))
 	equal(k, "names listed", k.list("", "", 10), nil)
 	heads, err := k.Heads(k.Context(), []service.TopicName{s.head.Name})
 	k.ok(err)
@@ -119,7 +119,7 @@ func deletedIsUnreachable(k *kit) {
 
 func recreatedStartsAnew(k *kit) {
 	old := k.settle("a")
-	k.ok(k.DeleteTopic(k.Context(), old.head.Name, start))
+	k.ok(k.DeleteTopic(k.Context(), old.head.Name, start()))
 	again := k.newTopic("a")
 	again.Incarnation = "second"
 	head, err := k.CreateTopic(k.Context(), again)
@@ -127,7 +127,7 @@ func recreatedStartsAnew(k *kit) {
 	if head.ID == old.head.ID {
 		k.Errorf("the id %d is used again", head.ID)
 	}
-	equal(k, "head", head, service.Head{ID: head.ID, Name: head.Name, Incarnation: "second", CreatedAt: kept(start)})
+	equal(k, "head", head, service.Head{ID: head.ID, Name: head.Name, Incarnation: "second", CreatedAt: kept(start())})
 	equal(k, "head read", k.head(head.Name), head)
 	k.gone(old)
 	// Ids of the old life do not belong to the new one.
@@ -162,7 +162,7 @@ func sweepEnds(k *kit) {
 			k.producer(s.head.Name, fmt.Sprintf("p%d", i))
 			k.consumer(s.head.Name, "", service.FromBeginning)
 		}
-		k.ok(k.DeleteTopic(k.Context(), s.head.Name, start))
+		k.ok(k.DeleteTopic(k.Context(), s.head.Name, start()))
 	}
 	// An engine may free everything at once; one that leaves rows behind must come to their end.
 	if n := k.sweep(7); n != 0 && n < 99 {
@@ -174,7 +174,7 @@ func sweepEnds(k *kit) {
 
 func sweepLeavesTheLiving(k *kit) {
 	living, dead := k.settle("living"), k.settle("dead")
-	k.ok(k.DeleteTopic(k.Context(), dead.head.Name, start))
+	k.ok(k.DeleteTopic(k.Context(), dead.head.Name, start()))
 	k.sweep(1)
 	k.holds(living.head.Name, "0", "1", "2")
 	k.answers(k.append(sendSeq(living.named, 0, "0", "1", "2"), send(living.anonymous, "x")), "0@0*2 2@3*1", "-@4*1")

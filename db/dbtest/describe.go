@@ -3,6 +3,7 @@ package dbtest
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/topiq/topiq/service"
@@ -36,7 +37,7 @@ func number(n int64) string {
 	if n < 0 {
 		return "-"
 	}
-	return fmt.Sprint(n)
+	return strconv.FormatInt(n, 10)
 }
 
 // refusal writes an error as text: its code, and the facts that are set; "ok" for none.
@@ -49,13 +50,16 @@ func refusal(err error) string {
 		return fmt.Sprintf("not a service.Error: %v", err)
 	}
 	text := string(e.Code)
+	var textSb52 strings.Builder
 	for _, fact := range []struct{ name, value string }{
 		{"field", e.Facts.Field}, {"incarnation", e.Facts.Incarnation},
 	} {
 		if fact.value != "" {
-			text += " " + fact.name + "=" + fact.value
+			textSb52.WriteString(" " + fact.name + "=" + fact.value)
 		}
 	}
+	text += textSb52.String()
+	var textSb59 strings.Builder
 	for _, fact := range []struct {
 		name  string
 		value *int64
@@ -69,9 +73,10 @@ func refusal(err error) string {
 		{"max_bytes", e.Facts.MaxBytes},
 	} {
 		if fact.value != nil {
-			text += fmt.Sprintf(" %s=%d", fact.name, *fact.value)
+			textSb59.WriteString(fmt.Sprintf(" %s=%d", fact.name, *fact.value))
 		}
 	}
+	text += textSb59.String()
 	return text
 }
 

@@ -189,13 +189,13 @@ func duplicatesBelongToTopicAndName(k *kit) {
 func duplicatesAreWritten(k *kit) {
 	head := k.topic("a")
 	p := k.producer(head.Name, "p")
-	plan, err := k.Append(k.Context(), []service.AppendRequest{sendSeq(p, 0, "0", "1")}, start)
+	plan, err := k.Append(k.Context(), []service.AppendRequest{sendSeq(p, 0, "0", "1")}, start())
 	k.ok(err)
 	equal(k, "topics of the plan", len(plan.Topics), 1)
 	equal(k, "head of the plan", plan.Topics[0].Head, k.head(head.Name))
 	equal(k, "messages of the plan", plan.Topics[0].Messages, k.log(head.Name))
 	equal(k, "incarnation", plan.Results[0].Incarnation, head.Incarnation)
-	plan, err = k.Append(k.Context(), []service.AppendRequest{sendSeq(p, 0, "0", "1")}, start)
+	plan, err = k.Append(k.Context(), []service.AppendRequest{sendSeq(p, 0, "0", "1")}, start())
 	k.ok(err)
 	equal(k, "topics of a duplicate's plan", plan.Topics, nil)
 	equal(k, "producers of a duplicate's plan", plan.Producers, []service.ProducerAdvance{{
@@ -210,7 +210,7 @@ func endedContext(k *kit) {
 	p := k.producer(head.Name, "p")
 	ended, end := context.WithCancel(k.Context())
 	end()
-	_, err := k.Append(ended, []service.AppendRequest{sendSeq(p, 0, "0")}, start)
+	_, err := k.Append(ended, []service.AppendRequest{sendSeq(p, 0, "0")}, start())
 	switch refusal(err) {
 	case "ok":
 		k.holds(head.Name, "0")

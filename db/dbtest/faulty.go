@@ -106,6 +106,15 @@ func (f *Faulty) DeleteTopic(ctx context.Context, name service.TopicName, at tim
 	return none(f, "DeleteTopic", func() error { return f.Store.DeleteTopic(ctx, name, at) })
 }
 
+// NewIncarnation implements service.Store.
+func (f *Faulty) NewIncarnation(
+	ctx context.Context, name service.TopicName, incarnation string,
+) (service.Head, error) {
+	return one(f, "NewIncarnation", func() (service.Head, error) {
+		return f.Store.NewIncarnation(ctx, name, incarnation)
+	})
+}
+
 // Sweep implements service.Store.
 func (f *Faulty) Sweep(ctx context.Context, limit int) (int, error) {
 	return one(f, "Sweep", func() (int, error) { return f.Store.Sweep(ctx, limit) })

@@ -26,17 +26,17 @@ func TestFaultyFailsEveryMethodBeforeItHappens(t *testing.T) {
 		return failed
 	}}
 	store := reflect.TypeFor[service.Store]()
-	for i := range store.NumMethod() {
-		method := store.Method(i)
+	for method := range store.Methods() {
+		method := method
 		if method.Name == "Properties" {
 			continue // it cannot fail
 		}
 		var in []reflect.Value
-		for j := range method.Type.NumIn() {
-			in = append(in, reflect.Zero(method.Type.In(j)))
+		for in0 := range method.Type.Ins() {
+			in = append(in, reflect.Zero(in0))
 		}
 		out := reflect.ValueOf(faulty).MethodByName(method.Name).Call(in)
-		if err, _ := out[len(out)-1].Interface().(error); !errors.Is(err, failed) || called != method.Name {
+		if err, _ := reflect.TypeAssert[error](out[len(out)-1]); !errors.Is(err, failed) || called != method.Name {
 			t.Errorf("%s answered %v after calling the hook as %q", method.Name, err, called)
 		}
 	}

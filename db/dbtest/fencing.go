@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,13 +23,13 @@ func fencingTests() []test {
 func racingRegisters(k *kit) {
 	const racers = 8
 	rounds(1, 20, func(round int) {
-		topic := k.newTopic(fmt.Sprint(round))
+		topic := k.newTopic(strconv.Itoa(round))
 		ids, epochs, topics := map[service.ProducerID]bool{}, map[int64]bool{}, map[service.TopicID]bool{}
 		var same [racers]service.Producer
 		var mu sync.Mutex
 		together(racers, func(i int) {
 			row, head, err := k.RegisterProducer(k.Context(), service.ProducerRegistration{
-				Topic: topic, Name: "p", Instance: fmt.Sprint(i),
+				Topic: topic, Name: "p", Instance: strconv.Itoa(i),
 			})
 			if err != nil {
 				k.Error(err)
@@ -53,10 +54,10 @@ func racingRegisters(k *kit) {
 
 func racingConsumers(k *kit) {
 	rounds(1, 20, func(round int) {
-		head := k.topic(fmt.Sprint(round))
+		head := k.topic(strconv.Itoa(round))
 		var rows [8]service.Consumer
 		together(len(rows), func(i int) {
-			row, _, err := k.RegisterConsumer(k.Context(), service.ConsumerRegistration{Topic: head.Name, Name: "c", At: start})
+			row, _, err := k.RegisterConsumer(k.Context(), service.ConsumerRegistration{Topic: head.Name, Name: "c", At: start()})
 			if err != nil {
 				k.Error(err)
 			}
@@ -122,11 +123,11 @@ func registerFences(k *kit) {
 // countedWhileRegistered lets the row of a name be made by messages and by a register at once.
 func countedWhileRegistered(k *kit) {
 	rounds(4, 50, func(round int) {
-		head := k.topic(fmt.Sprint(round))
+		head := k.topic(strconv.Itoa(round))
 		p := k.producer(head.Name, "")
 		together(6, func(i int) {
 			if i < 2 {
-				if _, err := k.register(head.Name, "n", fmt.Sprint(i)); err != nil {
+				if _, err := k.register(head.Name, "n", strconv.Itoa(i)); err != nil {
 					k.Error(err)
 				}
 				return

@@ -3,6 +3,7 @@ package dbtest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -30,9 +31,9 @@ func (k *kit) alone() *kit {
 }
 
 // start is the time of day in the tests. It is finer than what a store keeps.
-var start = time.Date(2026, 2, 3, 4, 5, 6, 123456789, time.FixedZone("", 3600))
+func start() time.Time { return time.Date(2026, 2, 3, 4, 5, 6, 123456789, time.FixedZone("", 3600)) }
 
-func after(d time.Duration) time.Time { return start.Add(d) }
+func after(d time.Duration) time.Time { return start().Add(d) }
 
 // kept is a time as a store gives it back.
 func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
@@ -40,7 +41,7 @@ func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 func (k *kit) name(suffix string) service.TopicName { return service.TopicName(k.prefix + suffix) }
 
 func (k *kit) newTopic(suffix string) service.NewTopic {
-	return service.NewTopic{Name: k.name(suffix), Incarnation: "inc-" + k.prefix + suffix, At: start}
+	return service.NewTopic{Name: k.name(suffix), Incarnation: "inc-" + k.prefix + suffix, At: start()}
 }
 
 // topic creates a topic.
@@ -66,7 +67,7 @@ func (k *kit) head(name service.TopicName) service.Head {
 func (k *kit) producer(topic service.TopicName, name string) service.Producer {
 	k.Helper()
 	row, _, err := k.RegisterProducer(k.Context(), service.ProducerRegistration{
-		Topic: service.NewTopic{Name: topic, Incarnation: "unused", At: start}, Name: name,
+		Topic: service.NewTopic{Name: topic, Incarnation: "unused", At: start()}, Name: name,
 	})
 	k.ok(err)
 	return row
@@ -76,7 +77,7 @@ func (k *kit) producer(topic service.TopicName, name string) service.Producer {
 func (k *kit) consumer(topic service.TopicName, name string, from service.Start) service.Consumer {
 	k.Helper()
 	row, _, err := k.RegisterConsumer(k.Context(), service.ConsumerRegistration{
-		Topic: topic, Name: name, From: from, At: start,
+		Topic: topic, Name: name, From: from, At: start(),
 	})
 	k.ok(err)
 	return row
@@ -85,7 +86,7 @@ func (k *kit) consumer(topic service.TopicName, name string, from service.Start)
 // consumerNow reads a consumer that exists.
 func (k *kit) consumerNow(id service.ConsumerID) service.Consumer {
 	k.Helper()
-	rows, err := k.Store.Consumers(k.Context(), []service.ConsumerID{id})
+	rows, err := k.Consumers(k.Context(), []service.ConsumerID{id})
 	k.ok(err)
 	if len(rows) != 1 {
 		k.Fatalf("Consumers(%d) answered %d rows, want 1", id, len(rows))
@@ -96,7 +97,7 @@ func (k *kit) consumerNow(id service.ConsumerID) service.Consumer {
 // append stores one group and returns its answers; an error of the whole group ends the test.
 func (k *kit) append(requests ...service.AppendRequest) []service.AppendResult {
 	k.Helper()
-	return k.appendAt(start, requests...)
+	return k.appendAt(start(), requests...)
 }
 
 func (k *kit) appendAt(now time.Time, requests ...service.AppendRequest) []service.AppendResult {
@@ -114,7 +115,7 @@ func (k *kit) fill(topic service.Head, n int) {
 	k.Helper()
 	var texts []string
 	for i := range n {
-		texts = append(texts, fmt.Sprint(int(topic.Next)+i))
+		texts = append(texts, strconv.Itoa(int(topic.Next)+i))
 	}
 	k.answers(k.append(send(k.producer(topic.Name, ""), texts...)), fmt.Sprintf("-@%d*%d", topic.Next, n))
 }

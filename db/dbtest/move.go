@@ -112,8 +112,8 @@ func moveLimits(k *kit) {
 	p := k.producer(head.Name, "")
 	k.answers(k.append(send(p, "aaaa", "bbbb", "cccc", "dddd", "eeee", "ffff")), "-@0*6")
 	c := k.consumer(head.Name, "c", service.FromBeginning)
-	bytes := func(r service.MoveRequest, max int64) service.MoveRequest {
-		r.MaxBytes = max
+	bytes := func(r service.MoveRequest, limit int64) service.MoveRequest {
+		r.MaxBytes = limit
 		return r
 	}
 	k.moves(k.move(bytes(take(c, 10), 8), bytes(take(c, 10), 7), bytes(take(c, 10), 0), take(c, 1), take(c, 10)),
@@ -180,7 +180,7 @@ func movePendingAfterSeek(k *kit) {
 	head := k.topic("a")
 	k.fill(head, 5)
 	c := k.consumer(head.Name, "c", 0)
-	_, err := k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: 1}, start)
+	_, err := k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: 1}, start())
 	k.ok(err)
 	r := take(c, 1)
 	r.Pending = &service.OffsetCommit{Consumer: c.ID, Offset: 4, SeekNo: 0}
@@ -204,7 +204,7 @@ func moveTail(k *kit) {
 		}
 		return []service.Message{{Payload: text("from the tail"), Offset: from}}, nil
 	}
-	results, err := k.Move(k.Context(), []service.MoveRequest{take(c, 2), take(c, 9), take(c, 9), take(c, 9)}, tail, start)
+	results, err := k.Move(k.Context(), []service.MoveRequest{take(c, 2), take(c, 9), take(c, 9), take(c, 9)}, tail, start())
 	k.ok(err)
 	k.moves(results, "1:1,2", "3:from the tail", "4:from the tail", "at 5")
 }

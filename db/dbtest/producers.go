@@ -36,7 +36,7 @@ func registerCreatesTopic(k *kit) {
 	row, head, err := k.RegisterProducer(k.Context(), service.ProducerRegistration{Topic: wanted, Name: "p"})
 	k.ok(err)
 	equal(k, "new head", head, service.Head{
-		ID: head.ID, Name: wanted.Name, Incarnation: wanted.Incarnation, CreatedAt: kept(start),
+		ID: head.ID, Name: wanted.Name, Incarnation: wanted.Incarnation, CreatedAt: kept(start()),
 	})
 	equal(k, "head", k.head(wanted.Name), head)
 	equal(k, "producer", row, service.Producer{ID: row.ID, Topic: head.ID, Name: "p", Epoch: 1, LastOffset: -1})
@@ -186,7 +186,7 @@ func countProduced(k *kit) {
 	_, err = k.Trim(k.Context(), a.ID, 3)
 	k.ok(err)
 	equal(k, "count with trimmed messages", count(""), 5)
-	k.ok(k.DeleteTopic(k.Context(), a.Name, start))
+	k.ok(k.DeleteTopic(k.Context(), a.Name, start()))
 	equal(k, "count without the deleted topic", count(""), 1)
 }
 
@@ -202,7 +202,7 @@ func idsAreNeverReused(k *kit) {
 			producers, consumers = append(producers, int64(p.ID)), append(consumers, int64(c.ID))
 		}
 		topics = append(topics, int64(head.ID))
-		k.ok(k.DeleteTopic(k.Context(), head.Name, start))
+		k.ok(k.DeleteTopic(k.Context(), head.Name, start()))
 		k.sweep(1000)
 	}
 	for what, ids := range map[string][]int64{"topic": topics, "producer": producers, "consumer": consumers} {

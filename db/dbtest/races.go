@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -30,7 +31,7 @@ func eightMovers(k *kit) {
 	together(movers, func(i int) {
 		for round := 0; ; round++ {
 			requests := []service.MoveRequest{take(c, 1), take(c, 1+(i+round)%17), take(c, 3)}
-			results, err := k.Move(k.Context(), requests, noTail, start)
+			results, err := k.Move(k.Context(), requests, noTail, start())
 			if err != nil {
 				k.Error(err)
 				return
@@ -62,7 +63,7 @@ func eightMovers(k *kit) {
 func moveMeetsTrim(k *kit) {
 	const messages = 300
 	rounds(1, 20, func(round int) {
-		head := k.topic(fmt.Sprint(round))
+		head := k.topic(strconv.Itoa(round))
 		k.fill(head, messages)
 		c := k.consumer(head.Name, "c", service.FromBeginning)
 		together(3, func(i int) {
@@ -88,7 +89,7 @@ func moveMeetsTrim(k *kit) {
 // follow dequeues five messages, or seeks to the floor that has overtaken the consumer. It may be
 // called from any goroutine.
 func (k *kit) follow(c service.Consumer) {
-	results, err := k.Move(k.Context(), []service.MoveRequest{take(c, 5)}, noTail, start)
+	results, err := k.Move(k.Context(), []service.MoveRequest{take(c, 5)}, noTail, start())
 	if err != nil {
 		k.Errorf("Move: %v", err)
 		return
@@ -100,7 +101,7 @@ func (k *kit) follow(c service.Consumer) {
 		}
 		return
 	}
-	if _, err = k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: -1}, start); err != nil {
+	if _, err = k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: -1}, start()); err != nil {
 		k.Errorf("Seek: %v", err)
 	}
 }
@@ -114,13 +115,13 @@ func seekMeetsCommit(k *kit) {
 		stale := service.OffsetCommit{Consumer: c.ID, Offset: 15, SeekNo: c.SeekNo}
 		together(3, func(i int) {
 			if i > 0 {
-				if err := k.CommitOffsets(k.Context(), []service.OffsetCommit{stale}, start); err != nil {
+				if err := k.CommitOffsets(k.Context(), []service.OffsetCommit{stale}, start()); err != nil {
 					k.Error(err)
 				}
 				return
 			}
 			request := service.SeekRequest{Consumer: c.ID, Offset: offset}
-			sought, err := k.Seek(k.Context(), request, start)
+			sought, err := k.Seek(k.Context(), request, start())
 			if err != nil {
 				k.Error(err)
 			}
@@ -144,12 +145,12 @@ func deleteMeetsAppend(k *kit) {
 		together(4, func(i int) {
 			switch i {
 			case 0:
-				if err := k.DeleteTopic(k.Context(), s.head.Name, start); err != nil {
+				if err := k.DeleteTopic(k.Context(), s.head.Name, start()); err != nil {
 					k.Error(err)
 				}
 			case 1:
 				group := []service.AppendRequest{sendSeq(s.named, 2, "x"), sendSeq(q, int64(round), "q")}
-				plan, err := k.Append(k.Context(), group, start)
+				plan, err := k.Append(k.Context(), group, start())
 				if err != nil || plan.Results[1].Err != nil {
 					k.Errorf("a group with a deleted topic: %+v, %v", plan.Results, err)
 				}
@@ -174,7 +175,7 @@ func deleteMeetsAppend(k *kit) {
 		head := k.topic("a")
 		equal(k, "head", k.head(head.Name), head)
 		k.holds(head.Name)
-		k.ok(k.DeleteTopic(k.Context(), head.Name, start))
+		k.ok(k.DeleteTopic(k.Context(), head.Name, start()))
 	})
 	equal(k, "messages of the other topic", len(k.log(other.Name)), sent)
 	k.sweep(100)
@@ -189,7 +190,7 @@ func racingDeletes(k *kit) {
 		together(4, func(i int) {
 			var err error
 			if i < 2 {
-				if err = k.DeleteTopic(k.Context(), head.Name, start); err == nil {
+				if err = k.DeleteTopic(k.Context(), head.Name, start()); err == nil {
 					deletes.Add(1)
 				}
 			} else {
@@ -213,7 +214,7 @@ func registerMeetsDelete(k *kit) {
 		k.topic("a")
 		together(3, func(i int) {
 			if i == 0 {
-				if err := k.DeleteTopic(k.Context(), k.name("a"), start); err != nil {
+				if err := k.DeleteTopic(k.Context(), k.name("a"), start()); err != nil {
 					k.Error(err)
 				}
 				return
@@ -244,7 +245,7 @@ func registerMeetsDelete(k *kit) {
 		k.ok(err)
 		if len(heads) == 1 {
 			k.log(k.name("a"))
-			k.ok(k.DeleteTopic(k.Context(), k.name("a"), start))
+			k.ok(k.DeleteTopic(k.Context(), k.name("a"), start()))
 		}
 	})
 }

@@ -85,6 +85,7 @@ type client struct {
 }
 
 func newWorld(t *testing.T, stores []service.Store, prefix string) *world {
+	t.Helper()
 	w := &world{test: t, stores: stores, prefix: prefix, nextSeq: map[string]int64{}}
 	for range stores {
 		w.met = append(w.met, map[string]int64{})

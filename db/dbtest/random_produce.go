@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"pgregory.net/rapid"
@@ -136,7 +137,7 @@ func payload(r *rapid.T, first int64, i int) service.Payload {
 	if seq := first + int64(i); first != service.NoSeq && !seldom(r, "another message") {
 		p := service.Payload{Bytes: fmt.Append(nil, "m", seq), Binary: seq%3 == 0}
 		if seq%4 == 0 {
-			p.Headers = service.Headers{"k": fmt.Sprint(seq), "traceparent": draw(r, "span", "1", "2")}
+			p.Headers = service.Headers{"k": strconv.FormatInt(seq, 10), "traceparent": draw(r, "span", "1", "2")}
 		}
 		return p
 	}
@@ -162,7 +163,7 @@ func (w *world) append(r *rapid.T) {
 	now := clock(r)
 	plans, _ := ask(r, w, "append", func(i int, s service.Store) (service.AppendPlan, error) {
 		return s.Append(w.test.Context(), groups[i], now)
-	}, func(i int, plan service.AppendPlan) any {
+	}, func(_ int, plan service.AppendPlan) any {
 		var texts []string
 		for at := range plan.Results {
 			texts = append(texts, describe(&plan.Results[at])+" "+plan.Results[at].Incarnation)

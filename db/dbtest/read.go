@@ -166,9 +166,9 @@ func findTime(k *kit) {
 		k.ok(err)
 		return offset
 	}
-	equal(k, "offset in an empty topic", find(start), 0)
+	equal(k, "offset in an empty topic", find(start()), 0)
 	p := k.producer(head.Name, "")
-	at := kept(start)
+	at := kept(start())
 	for i := range 10 { // two messages at each full second
 		k.answers(k.appendAt(at.Add(time.Duration(i)*time.Second), send(p, "x", "y")), fmt.Sprintf("-@%d*2", 2*i))
 	}
@@ -197,6 +197,6 @@ func findTime(k *kit) {
 
 func findTimeMissing(k *kit) {
 	head := k.topic("a")
-	_, err := k.FindTime(k.Context(), head.ID+service.Buckets<<30, start)
+	_, err := k.FindTime(k.Context(), head.ID+service.Buckets<<30, start())
 	k.refused(err, "topic_not_found")
 }

@@ -3,6 +3,7 @@ package dbtest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -43,7 +44,7 @@ func propertiesAreFacts(k *kit) {
 func newTopicStartsAtZero(k *kit) {
 	head := k.topic("a")
 	want := service.Head{
-		ID: head.ID, Name: k.name("a"), Incarnation: k.newTopic("a").Incarnation, CreatedAt: kept(start),
+		ID: head.ID, Name: k.name("a"), Incarnation: k.newTopic("a").Incarnation, CreatedAt: kept(start()),
 	}
 	equal(k, "new head", head, want)
 	equal(k, "head read", k.head(head.Name), want)
@@ -70,7 +71,7 @@ func existingNameIsRefused(k *kit) {
 
 func racingCreatesHaveOneWinner(k *kit) {
 	rounds(2, 1000, func(round int) {
-		suffix := fmt.Sprint(round)
+		suffix := strconv.Itoa(round)
 		var won, winners atomic.Int64
 		together(4, func(int) {
 			head, err := k.CreateTopic(k.Context(), k.newTopic(suffix))

@@ -91,7 +91,7 @@ func goesOnAfterTrim(k *kit) {
 	}
 	k.answers(k.append(sendSeq(p, 6, "last")), "6@6*1")
 	k.holds(head.Name, "last")
-	equal(k, "LastAppend", k.head(head.Name).LastAppend, kept(start))
+	equal(k, "LastAppend", k.head(head.Name).LastAppend, kept(start()))
 }
 
 func sweepAfterTrim(k *kit) {
@@ -109,7 +109,7 @@ func sweepAfterTrim(k *kit) {
 	k.holds(other.Name, "0", "1", "2")
 	_, err = k.Trim(k.Context(), head.ID, 55)
 	k.ok(err)
-	k.ok(k.DeleteTopic(k.Context(), head.Name, start))
+	k.ok(k.DeleteTopic(k.Context(), head.Name, start()))
 	k.sweep(7)
 	equal(k, "rows left after all", k.sweep(7), 0)
 }
@@ -124,7 +124,7 @@ func positionBelowFloor(k *kit) {
 	k.sweep(100)
 	k.moves(k.move(take(c, 1)), "offset_trimmed first_offset=3")
 	equal(k, "consumer", k.consumerNow(c.ID), c)
-	_, err = k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: -1}, start)
+	_, err = k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: -1}, start())
 	k.ok(err)
 	k.moves(k.move(take(c, 10)), "3:3,4")
 }

@@ -92,5 +92,20 @@ func (s *Store) DeleteTopic(_ context.Context, name service.TopicName, _ time.Ti
 	return nil
 }
 
+// NewIncarnation implements service.TopicStore.
+func (s *Store) NewIncarnation(
+	_ context.Context, name service.TopicName, incarnation string,
+) (service.Head, error) {
+	t, unlock := hold(&s.names, name, writeLock)
+	defer unlock()
+	if t == nil {
+		return service.Head{}, service.ErrTopicNotFound
+	}
+	v := *t.view.Load()
+	v.head.Incarnation = incarnation
+	t.view.Store(&v)
+	return v.head, nil
+}
+
 // Sweep implements service.TopicStore. Neither DeleteTopic nor Trim leaves anything behind.
 func (*Store) Sweep(context.Context, int) (int, error) { return 0, nil }

@@ -148,3 +148,37 @@ func (s *Store) DeleteTopic(ctx context.Context, name service.TopicName, at time
 			})
 	})
 }
+
+// NewIncarnation implements service.TopicStore. The head is found before it is locked, for the lock
+// by name is a weaker one, and to make it stronger could meet another that waits for it.
+func (s *Store) NewIncarnation(
+	ctx context.Context, name service.TopicName, incarnation string,
+) (service.Head, error) {
+	var head service.Head
+	err := s.write(ctx, func(ctx context.Context, u *unit) error {
+		seen, err := s.Heads(ctx, []service.TopicName{name})
+		if err != nil {
+			return err
+		}
+		if len(seen) == 0 {
+			return service.ErrTopicNotFound
+		}
+		head, err = lockHead(ctx, u, seen[0].ID)
+		if errors.Is(err, service.ErrTopicNotFound) {
+			return errStale // deleted in between: the name may be another topic's by now
+		}
+		if err != nil {
+			return err
+		}
+		head.Incarnation = incarnation
+		return u.run(ctx, exactly(1, "set an incarnation", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
+			return q.SetIncarnation(ctx, pgsql.SetIncarnationParams{
+				Bucket: bucketOf(head.ID), TopicID: int64(head.ID), Incarnation: incarnation,
+			})
+		}))
+	})
+	if err != nil {
+		return service.Head{}, err
+	}
+	return head, nil
+}

@@ -161,3 +161,23 @@ func (s *Store) DeleteTopic(ctx context.Context, name service.TopicName, at time
 		})
 	})
 }
+
+// NewIncarnation implements service.TopicStore.
+func (s *Store) NewIncarnation(
+	ctx context.Context, name service.TopicName, incarnation string,
+) (service.Head, error) {
+	var head service.Head
+	err := s.writer.do(ctx, func(ctx context.Context, tx *tx) (err error) {
+		if head, err = tx.find(ctx, name); err != nil {
+			return err
+		}
+		head.Incarnation = incarnation
+		return affected(tx.SetIncarnation(ctx, litesql.SetIncarnationParams{
+			Bucket: bucketOf(head.ID), TopicID: int64(head.ID), Incarnation: incarnation,
+		}))
+	})
+	if err != nil {
+		return service.Head{}, err
+	}
+	return head, nil
+}

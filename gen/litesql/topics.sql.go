@@ -411,6 +411,25 @@ func (q *Queries) ListTopics(ctx context.Context, arg ListTopicsParams) ([]strin
 	return items, nil
 }
 
+const setIncarnation = `-- name: SetIncarnation :execrows
+UPDATE heads SET incarnation = ?1
+WHERE bucket = ?2 AND topic_id = ?3
+`
+
+type SetIncarnationParams struct {
+	Incarnation string
+	Bucket      int64
+	TopicID     int64
+}
+
+func (q *Queries) SetIncarnation(ctx context.Context, arg SetIncarnationParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setIncarnation, arg.Incarnation, arg.Bucket, arg.TopicID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const setSwept = `-- name: SetSwept :execrows
 UPDATE heads SET swept_offset = max(swept_offset, CAST(?1 AS INTEGER))
 WHERE bucket = ?2 AND topic_id = ?3

@@ -489,6 +489,25 @@ func (q *Queries) LockHeads(ctx context.Context, arg LockHeadsParams) ([]LockHea
 	return items, nil
 }
 
+const setIncarnation = `-- name: SetIncarnation :execrows
+UPDATE heads SET incarnation = $1
+WHERE bucket = $2 AND topic_id = $3
+`
+
+type SetIncarnationParams struct {
+	Incarnation string
+	Bucket      int32
+	TopicID     int64
+}
+
+func (q *Queries) SetIncarnation(ctx context.Context, arg SetIncarnationParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setIncarnation, arg.Incarnation, arg.Bucket, arg.TopicID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const setSwept = `-- name: SetSwept :execrows
 UPDATE heads SET swept_offset = greatest(swept_offset, $1::bigint)
 WHERE bucket = $2 AND topic_id = $3

@@ -64,6 +64,10 @@ WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = k.topic_id;
 UPDATE heads SET first_offset = sqlc.arg(first_offset), bytes = sqlc.arg(bytes)
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
 
+-- name: SetIncarnation :execrows
+UPDATE heads SET incarnation = sqlc.arg(incarnation)
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
+
 -- name: ListTopics :many
 -- The prefix is a range of names, so that the index serves it.
 SELECT name FROM topics
