@@ -22,7 +22,7 @@ DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Build and run a server on an embedded file (ARGS: flags of topiq serve)
@@ -37,16 +37,36 @@ build: ## Build bin/topiq, a static binary
 test: postgres ## Run all tests with the race detector, PostgreSQL included (ARGS: flags of go test)
 	CGO_ENABLED=1 go test -race $(ARGS) ./...
 
+.PHONY: test-browser
+test-browser: ## Try Swagger UI in a real browser, installing Chromium if need be (Debian, as root)
+	@api/browsertest/install.sh
+	cd api/browsertest && go test -tags browser -count 1 $(ARGS) ./...
+
+.PHONY: test-clients
+test-clients: build client/typescript/node_modules/.package-lock.json ## Generate a TypeScript client from openapi.yaml, compile it and test it on a real server
+	cd client/typescript && npm test --silent
+
 .PHONY: postgres
 postgres: ## Find a PostgreSQL server for the tests, or install one (Debian, as root)
 	@db/postgres/pgtest/install.sh
 
+.PHONY: node
+node:
+	@gen/tools/install-node.sh
+
+# npm writes this file when it has installed everything.
+%/node_modules/.package-lock.json: %/package-lock.json | node
+	cd $* && npm ci
+
 # deadcode ends with 0 whatever it prints. Generated code is complete rather
 # than used.
 .PHONY: lint
-lint: ## Run the linters, and look for code that nothing reaches
+lint: gen/tools/openapi-lint/node_modules/.package-lock.json ## Run the linters, and look for code that nothing reaches
 	go vet ./...
 	$(GOLANGCI_LINT) run $(ARGS)
+	cd api/browsertest && $(GOLANGCI_LINT) run --build-tags browser $(ARGS)
+	@echo npm run lint # Its notes are of interest only where it fails.
+	@cd gen/tools/openapi-lint && notes=$$(npm run --silent lint 2>&1) || { echo "$$notes"; exit 1; }
 	@dead=$$($(DEADCODE) -test ./...); \
 	if dead=$$(grep -v '^gen/' <<<"$$dead" | grep .); then \
 		echo "$$dead"; echo 'Nothing reaches these functions: use or remove them.'; exit 1; \
@@ -73,7 +93,7 @@ gen-check: gen ## Fail when gen or go.mod is not what its sources say
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf bin
+	rm -rf bin client/typescript/{dist,generated,node_modules} gen/tools/openapi-lint/node_modules
 
 .PHONY: ci
 ci: ## Run everything that has to pass before a merge

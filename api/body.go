@@ -26,6 +26,22 @@ func (s *server) readBody(x *exchange, r *http.Request) error {
 	if !x.operation.mayHaveBody() {
 		return invalid("", "this call has no body")
 	}
+	if err := x.read(r); err != nil {
+		if x.operation.body == nil {
+			// The document knows no bodies here, and so no other refusal of one.
+			return invalid("", "parameters in a body cannot be read: send them in the query string")
+		}
+		return err
+	}
+	// From now on net/http reads ahead to notice when the client goes away. A deadline that struck
+	// then would end a long poll.
+	x.limitReading(0)
+	return nil
+}
+
+// read reads a body of the right type.
+func (x *exchange) read(r *http.Request) error {
+	s := x.server
 	if err := checkContent(r.Header); err != nil {
 		return err
 	}
@@ -33,22 +49,13 @@ func (s *server) readBody(x *exchange, r *http.Request) error {
 		return s.tooLarge(x)
 	}
 	x.buffer, _ = s.buffers.Get().(*[]byte)
-	var err error
 	if r.ContentLength > 0 {
-		err = x.readDeclared(r)
-	} else {
-		// net/http hides a Content-Length that came along. A proxy may have gone by it, and what it
-		// took for more of this body is no request of whoever comes next on the connection.
-		x.Header().Set("Connection", "close")
-		err = x.readChunked(r, s.limits.RequestBytes)
+		return x.readDeclared(r)
 	}
-	if err != nil {
-		return err
-	}
-	// From now on net/http reads ahead to notice when the client goes away. A deadline that struck
-	// then would end a long poll.
-	x.limitReading(0)
-	return nil
+	// net/http hides a Content-Length that came along. A proxy may have gone by it, and what it took
+	// for more of this body is no request of whoever comes next on the connection.
+	x.Header().Set("Connection", "close")
+	return x.readChunked(r, s.limits.RequestBytes)
 }
 
 // mayHaveBody: operations with a JSON body, and those whose parameters older clients send in one.

@@ -93,6 +93,19 @@ func TestOlderClients(t *testing.T) {
 	}
 }
 
+// TestBodiesOfGET: the document knows no other refusal of them than invalid_request.
+func TestBodiesOfGET(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nothing(), service.Limits{RequestBytes: 1000})
+	for _, c := range []struct{ body, contentType string }{
+		{"topic=orders", "application/x-www-form-urlencoded"}, {`{"topic":"orders"}`, "text/plain"}, {strings.Repeat(" ", 2000), "application/json"},
+	} {
+		if r := w.send(http.MethodGet, "/size", c.body, "Content-Type", c.contentType); r.status != http.StatusBadRequest {
+			t.Errorf("%v: %d %s", c, r.status, r.text)
+		}
+	}
+}
+
 // TestFormOfAForeignPage: a POST without a body needs no content type, so a form can send it.
 func TestFormOfAForeignPage(t *testing.T) {
 	t.Parallel()

@@ -130,7 +130,7 @@ const retryAfter = "1"
 // worth a line in the log is logged here, once.
 func (s *server) fail(x *exchange, r *http.Request, err error) {
 	if x.status != 0 {
-		s.log.WarnContext(r.Context(), "an answer broke off", "request_id", x.id(), "error", err)
+		s.logFailure(x, r, x.status, err) // half an answer is on its way, and cannot be taken back
 		return
 	}
 	known, refused := classify(r, err)
@@ -185,8 +185,9 @@ func classify(r *http.Request, err error) (*service.Error, *refusal) {
 // logFailure logs what an operator should know of. Refusals are the clients' affair.
 func (s *server) logFailure(x *exchange, r *http.Request, status int, err error) {
 	level := slog.LevelDebug
+	p, panicked := errors.AsType[*panicError](err)
 	switch {
-	case status == http.StatusInternalServerError:
+	case status == http.StatusInternalServerError, panicked:
 		level = slog.LevelError
 	case r.Context().Err() != nil:
 	case status >= 500 && !errors.Is(err, service.ErrOverloaded):
@@ -198,7 +199,7 @@ func (s *server) logFailure(x *exchange, r *http.Request, status int, err error)
 	attrs := []slog.Attr{
 		slog.String("request_id", x.id()), slog.String("operation", x.operation.name()), slog.Any("error", err),
 	}
-	if p, ok := errors.AsType[*panicError](err); ok {
+	if panicked {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
 	}
 	s.log.LogAttrs(r.Context(), level, "a request failed", attrs...)

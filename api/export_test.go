@@ -15,10 +15,18 @@ func StatusOfHTTP(code Code) int      { return statusOfHTTP(code) }
 func DefaultConnections(n uint64) int { return defaultConnections(n) }
 func (c Config) WithDefaults() Config { return c.withDefaults() }
 
+func echoOf(handler http.Handler) *echo.Echo {
+	s, ok := handler.(*server)
+	if !ok {
+		panic("not a handler of this package")
+	}
+	return s.echo
+}
+
 // Routes lists what echo routes, as "GET /topics/{topic}".
 func Routes(handler http.Handler) []string {
 	var routes []string
-	for _, r := range handler.(*server).echo.Routes() {
+	for _, r := range echoOf(handler).Routes() {
 		routes = append(routes, r.Method+" "+templateOf(r.Path))
 	}
 	slices.Sort(routes)
@@ -45,7 +53,7 @@ func templateOf(path string) string {
 
 // Replace lets a test stand in for an operation.
 func Replace(handler http.Handler, method, path string, operation http.HandlerFunc) {
-	handler.(*server).echo.Add(method, path, func(c echo.Context) error {
+	echoOf(handler).Add(method, path, func(c echo.Context) error {
 		operation(c.Response(), c.Request())
 		return nil
 	})

@@ -10,10 +10,16 @@ import (
 	"github.com/topiq/topiq/service"
 )
 
-// seeds returns the bodies, or the query strings, of the bad inputs.
-func seeds(of string) []string {
+// fuzzWorld is a world with the bad inputs for it: their bodies, or their query strings. Ids are the
+// same in every process that fuzzes.
+func fuzzWorld(f *testing.F, of string, limits service.Limits) (*world, []string) {
+	f.Helper()
+	w := newWorld(f, nothing(), limits)
+	consumer := w.fill("orders")
+	producer := w.send(http.MethodPost, "/producer/register", `{"topic":"orders"}`).id("producer_id")
+	shop := w.send(http.MethodGet, "/producer/state?topic=orders&prod_name=shop", "").id("producer_id")
 	var list []string
-	for _, input := range badInputs(1, 2, 3) {
+	for _, input := range badInputs(producer, shop, consumer) {
 		head, body, _ := strings.Cut(input.text, "\r\n\r\n")
 		line, _, _ := strings.Cut(head, "\r\n")
 		_, query, _ := strings.Cut(line, "?")
@@ -23,17 +29,16 @@ func seeds(of string) []string {
 			list = append(list, text)
 		}
 	}
-	return list
+	return w, list
 }
 
 // FuzzProduceBody: whatever the body is, the answer is one that the document describes and no fault
-// of ours; and what was stored is what was sent.
+// of ours, and what succeeds is what the document describes.
 func FuzzProduceBody(f *testing.F) {
-	for _, seed := range seeds("body") {
+	w, seeds := fuzzWorld(f, "body", service.Limits{RequestBytes: 1 << 16})
+	for _, seed := range seeds {
 		f.Add([]byte(seed))
 	}
-	w := newWorld(f, nothing(), service.Limits{RequestBytes: 1 << 16})
-	w.fill("orders")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/producer/produce", strings.NewReader(string(body)))
 		r.Header.Set("Content-Type", "application/json")
@@ -43,11 +48,10 @@ func FuzzProduceBody(f *testing.F) {
 
 // FuzzQuery: the same for query strings.
 func FuzzQuery(f *testing.F) {
-	for _, seed := range seeds("query") {
+	w, seeds := fuzzWorld(f, "query", service.Limits{})
+	for _, seed := range seeds {
 		f.Add(seed)
 	}
-	w := newWorld(f, nothing(), service.Limits{})
-	w.fill("orders")
 	f.Fuzz(func(t *testing.T, query string) {
 		for _, path := range []string{"/topics", "/topics/orders/messages", "/consumer/consume", "/size", "/producer/client_size"} {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+path, http.NoBody)

@@ -84,6 +84,10 @@ func TestPanic(t *testing.T) {
 	if err == nil {
 		t.Error("a panic in the middle of an answer did not break it off")
 	}
+	// The client may have tried again.
+	if lines := log.lines(); len(lines) < 2 || !strings.Contains(lines[1], "level=ERROR") || !strings.Contains(lines[1], "stack=") {
+		t.Errorf("logged: %q", lines)
+	}
 }
 
 // serve serves a handler as it is, without the checks of apitest.

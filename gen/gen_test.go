@@ -92,6 +92,29 @@ func codes(t *testing.T, doc *openapi3.T) []string {
 	return all
 }
 
+// TestNothingIsFilledIn: generated clients send defaults, and Swagger UI sends examples, as if
+// somebody had asked for them.
+func TestNothingIsFilledIn(t *testing.T) {
+	doc := document(t)
+	for name, schema := range doc.Components.Schemas {
+		for member, v := range schema.Value.Properties {
+			if v.Value.Default != nil {
+				t.Errorf("%s.%s has a default", name, member)
+			}
+		}
+	}
+	eachOperation(t, doc, func(t *testing.T, op *openapi3.Operation) {
+		for _, p := range op.Parameters {
+			if p.Value.Schema.Value.Default != nil {
+				t.Errorf("parameter %s has a default", p.Value.Name)
+			}
+			if !p.Value.Required && (p.Value.Example != nil || len(p.Value.Examples) > 0) {
+				t.Errorf("parameter %s is optional and has an example", p.Value.Name)
+			}
+		}
+	})
+}
+
 func TestDocumentIsValid(t *testing.T) {
 	doc := document(t)
 	if err := doc.Validate(context.Background(), openapi3.EnableExamplesValidation()); err != nil {

@@ -57,9 +57,15 @@ func documentOf(ctx context.Context, handler http.Handler) (*document, error) {
 		return nil, fmt.Errorf("/openapi.yaml answers %d: %s", w.Code, w.Body)
 	}
 	text := w.Body.String()
-	load := sync.OnceValues(func() (*document, error) { return loadDocument([]byte(text)) })
-	loaded, _ := documents.LoadOrStore(text, load)
-	return loaded.(func() (*document, error))() //nolint:forcetypeassert // see the line before
+	if known, ok := documents.Load(text); ok {
+		loaded, _ := known.(*document) // nothing else is stored
+		return loaded, nil
+	}
+	loaded, err := loadDocument([]byte(text))
+	if err == nil {
+		documents.Store(text, loaded)
+	}
+	return loaded, err
 }
 
 func loadDocument(text []byte) (*document, error) {
