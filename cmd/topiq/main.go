@@ -1,0 +1,132 @@
+// Command topiq is a durable, ordered message log over HTTP: the broker, and commands that use one.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is what the build stamps: -ldflags '-X main.version=…'.
+var version = "dev"
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// commands is the command line: each field is a sub-command, with its flags and their defaults.
+type commands struct {
+	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
+
+	Serve       serveCommand   `cmd:"" help:"Run a broker."`
+	Topics      topicsCommand  `cmd:"" help:"List, create, describe and delete topics."`
+	Produce     produceCommand `cmd:"" help:"Append the lines of a file to a topic, each as one message."`
+	Consume     consumeCommand `cmd:"" help:"Write the messages of a topic to standard output, each as one line."`
+	ShowVersion versionCommand `cmd:"" name:"version" help:"Print the version."`
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the process behaves as if there were no handler: a second one ends it.
+	context.AfterFunc(ctx, stop)
+	// Whoever reads our output may stop before its end (topiq consume t | head). A write then
+	// answers EPIPE, which run understands, instead of ending the process in the middle of a commit.
+	signal.Ignore(syscall.SIGPIPE)
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run executes one command line and returns the exit code. A failure is one line on stderr. ctx
+// ends when the process is asked to end.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	err := execute(ctx, args, streams{in: stdin, out: output{stdout}, err: stderr})
+	if closed, ok := errors.AsType[*outputError](err); err == nil || ok && closed.byReader() {
+		return exitOK
+	}
+	_, _ = fmt.Fprintf(stderr, "topiq: %s\n", oneLine(err))
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func execute(ctx context.Context, args []string, s streams) error {
+	done := false // --help and --version do all there is to do while the flags are parsed
+	parser, err := kong.New(&commands{},
+		kong.Name("topiq"),
+		kong.Description("A durable, ordered message log over HTTP."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.ExplicitGroups(groups()),
+		kong.DefaultEnvars("TOPIQ"),
+		kong.Vars{"version": "topiq " + version},
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(int) { done = true }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(s),
+	)
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(args)
+	if done {
+		return nil
+	}
+	if _, ok := errors.AsType[*outputError](err); ok {
+		return err // the help could not be written
+	}
+	if err != nil {
+		return &usageError{cause: fmt.Errorf("%w (topiq --help shows what there is)", err)}
+	}
+	return command.Run()
+}
+
+// groups are the headings of the flags in a help text.
+func groups() []kong.Group {
+	return []kong.Group{
+		{Key: "postgres", Title: "PostgreSQL:"},
+		{Key: "limits", Title: "Limits:"},
+	}
+}
+
+// usageError is a command line that cannot be executed.
+type usageError struct{ cause error }
+
+// Error implements error.
+func (e *usageError) Error() string { return e.cause.Error() }
+
+// Unwrap returns the cause.
+func (e *usageError) Unwrap() error { return e.cause }
+
+// oneLine is an error on one line, for errors.Join puts each of its own on one, and without the
+// name of the program that those of the SDK begin with.
+func oneLine(err error) string {
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = strings.TrimPrefix(lines[i], "topiq: ")
+	}
+	return strings.Join(lines, "; ")
+}
+
+// versionCommand is `topiq version`.
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(s streams) error {
+	_, err := fmt.Fprintln(s.out, "topiq "+version)
+	return err
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/topiq/topiq/api"
+	"github.com/topiq/topiq/db"
+	"github.com/topiq/topiq/service"
+)
+
+// serveCommand is `topiq serve`.
+type serveCommand struct {
+	Addr            string        `default:"127.0.0.1:8080" help:"Address to listen on, HOST:PORT. Port 0 is any free one; the one it was is printed."`
+	Store           string        `default:"sqlite:topiq.db" help:"Where messages are kept: memory: (lost with the process), sqlite:FILE or postgres://USER@HOST/DATABASE."`
+	InsecureNoAuth  bool          `help:"Listen beyond this machine although there is no authentication: whoever reaches the port may do everything."`
+	AllowHost       []string      `placeholder:"NAME" help:"Names by which clients reach this broker, besides localhost: NAME for any port, NAME:PORT for one, * for any name."`
+	ShutdownTimeout time.Duration `default:"15s" help:"Time to finish what was begun after SIGTERM or SIGINT, such as 500ms, 15s or 1m."`
+	LogLevel        slog.Level    `default:"info" help:"Least level of what is logged on standard error: debug, info, warn or error."`
+	LogFormat       string        `default:"text" enum:"text,json" help:"Form of the logs: text or json."`
+
+	UnsafeDurability bool `group:"postgres" help:"Accept a server whose settings may lose messages that were acknowledged."`
+	Replicated       bool `group:"postgres" help:"The server has a synchronous standby: refuse to append while it has none."`
+	MaxConns         int  `group:"postgres" default:"0" help:"Most connections to the database; 0 is 20, or more where --lanes needs them."`
+	Lanes            int  `group:"postgres" default:"0" help:"Groups of messages that may be committing at a time; 0 is 4."`
+
+	Limits limitFlags `embed:"" group:"limits"`
+}
+
+// Validate refuses what cannot work; kong calls it.
+func (c *serveCommand) Validate() error {
+	switch {
+	case c.ShutdownTimeout < 0:
+		return errors.New("--shutdown-timeout must not be negative")
+	case c.MaxConns < 0:
+		return errors.New("--max-conns must not be negative")
+	case c.Lanes < 0:
+		return errors.New("--lanes must not be negative")
+	}
+	return c.Limits.Validate()
+}
+
+// Run serves until ctx ends, and then finishes what was begun.
+func (c *serveCommand) Run(ctx context.Context, s streams) error {
+	log := c.logger(s)
+	listener, local, err := c.listen(ctx)
+	if err != nil {
+		return err
+	}
+	// The port is taken before the store is touched: a second start by mistake changes nothing.
+	store, err := db.Open(ctx, c.Store, db.Config{
+		Logger: log, UnsafeDurability: c.UnsafeDurability, Replicated: c.Replicated,
+		MaxConns: c.MaxConns, Lanes: c.Lanes,
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	p := store.Properties()
+	for _, setting := range p.Unsafe {
+		log.WarnContext(ctx, "unsafe setting of the store", "setting", setting)
+	}
+	//nolint:contextcheck // what the broker began it finishes, whether or not ctx has ended
+	broker := service.NewBroker(store, service.Config{Logger: log, Limits: c.Limits.service()})
+	config := c.apiConfig(listener.Addr(), local, log)
+	server := api.NewServer(api.NewHandler(broker, config), config)
+	url := "http://" + reachable(listener.Addr())
+	_, _ = fmt.Fprintf(s.out, "topiq %s listens on %s and keeps messages in %s; how to use it: %s/docs\n",
+		version, url, db.Redact(c.Store), url)
+	log.InfoContext(ctx, "serving", "version", version, "addr", listener.Addr().String(),
+		"store", db.Redact(c.Store), "durability", string(p.Durability), "unsafe", slices.Concat(p.Unsafe, config.Unsafe))
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(api.Listen(listener, config)) }()
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		served <- err // shutDown tells of it
+	}
+	log.InfoContext(ctx, "shutting down", "timeout", c.ShutdownTimeout)
+	if err := c.shutDown(ctx, server, broker, served); err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "stopped")
+	return nil
+}
+
+// shutDown stops taking work and finishes what was begun, both within the timeout. ctx may have
+// ended.
+func (c *serveCommand) shutDown(
+	ctx context.Context, server *http.Server, broker *service.Broker, served <-chan error,
+) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+	defer cancel()
+	// The listener is closed first, so that nobody comes in any more. Then the broker ends the
+	// long polls, commits what is queued and closes the store, while the server waits for the
+	// handlers that are answered by this.
+	drained := make(chan error, 1)
+	server.RegisterOnShutdown(func() { drained <- broker.Close(ctx) })
+	server.SetKeepAlivesEnabled(false)
+	err := server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, server.Close())
+	}
+	select {
+	case closeErr := <-drained:
+		err = errors.Join(err, closeErr)
+	case <-ctx.Done():
+		// The store may wait for ever for what hangs in it. What is lost by ending the process
+		// instead is nothing that was acknowledged.
+		err = ctx.Err()
+	}
+	if servedErr := <-served; !errors.Is(servedErr, http.ErrServerClosed) {
+		err = errors.Join(err, servedErr)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("not everything was finished within %s; clients that got no answer must ask again", c.ShutdownTimeout)
+	}
+	return err
+}
+
+// listen binds the address. It says whether only this machine can reach it, and refuses any other
+// that was not asked for in so many words.
+func (c *serveCommand) listen(ctx context.Context) (listener net.Listener, local bool, err error) {
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return nil, false, &usageError{fmt.Errorf("--addr %q is not HOST:PORT, such as 127.0.0.1:8080", c.Addr)}
+	}
+	if host != "" {
+		ips, err := net.DefaultResolver.LookupIP(ctx, "ip", host)
+		if err != nil {
+			return nil, false, fmt.Errorf("--addr %s: %w", c.Addr, err)
+		}
+		local = !slices.ContainsFunc(ips, func(ip net.IP) bool { return !ip.IsLoopback() })
+	}
+	if !local && !c.InsecureNoAuth {
+		return nil, false, &usageError{fmt.Errorf("--addr %s can be reached from other machines, and there is no authentication: "+
+			"listen on 127.0.0.1 behind a proxy that asks who is there, or say --insecure-no-auth if everybody "+
+			"who reaches the port may do everything", c.Addr)}
+	}
+	var config net.ListenConfig
+	listener, err = config.Listen(ctx, "tcp", c.Addr)
+	return listener, local, err
+}
+
+func (c *serveCommand) apiConfig(addr net.Addr, local bool, log *slog.Logger) api.Config {
+	config := api.Config{
+		Version: version, Logger: log, AllowedHosts: c.AllowHost, AllowAnyHost: slices.Contains(c.AllowHost, "*"),
+		HeaderBytes: int(c.Limits.HeaderBlockBytes), JSONDepth: c.Limits.JSONDepth,
+		HeaderTimeout:      time.Duration(c.Limits.ReadHeaderSeconds) * time.Second,
+		BodyTimeout:        time.Duration(c.Limits.ReadBodySeconds) * time.Second,
+		BodyBytesPerSecond: int64(c.Limits.ReadBodyBytesPerSecond),
+		IdleTimeout:        time.Duration(c.Limits.IdleSeconds) * time.Second,
+		Connections:        c.Limits.Connections,
+	}
+	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsUnspecified() {
+		config.AllowedHosts = append(slices.Clone(c.AllowHost), tcp.String())
+	}
+	if !local {
+		config.Unsafe = append(config.Unsafe, "insecure-no-auth: other machines can reach "+addr.String()+" without authentication")
+	}
+	if config.AllowAnyHost {
+		config.Unsafe = append(config.Unsafe, "allow-host *: web pages can reach this broker by DNS rebinding")
+	}
+	return config
+}
+
+// reachable is the host and port by which this machine reaches a listener.
+func reachable(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("localhost:%d", tcp.Port)
+	}
+	return addr.String()
+}
+
+func (c *serveCommand) logger(s streams) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(s.err, options))
+	}
+	return slog.New(slog.NewTextHandler(s.err, options))
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/topiq/topiq/client"
+)
+
+// topicsCommand is `topiq topics`.
+type topicsCommand struct {
+	List     topicsListCommand     `cmd:"" help:"Write the names of all topics, sorted, each as one line."`
+	Create   topicsCreateCommand   `cmd:"" help:"Create an empty topic."`
+	Describe topicsDescribeCommand `cmd:"" help:"Write what is known of a topic, one fact a line."`
+	Delete   topicsDeleteCommand   `cmd:"" help:"Delete a topic with its messages, producers and consumers."`
+}
+
+// topicArgument is the name of the topic that a command is about.
+type topicArgument struct {
+	Topic string `arg:"" help:"Name of the topic: 1 to 128 of A-Z a-z 0-9 . _ -"`
+}
+
+// topicsListCommand is `topiq topics list`.
+type topicsListCommand struct {
+	connection
+	Prefix string `placeholder:"TEXT" help:"Only names that begin with this."`
+}
+
+// Run lists the topics.
+func (c *topicsListCommand) Run(ctx context.Context, s streams) error {
+	return c.do(ctx, s, func(ctx context.Context, broker *client.Client) error {
+		out := bufio.NewWriter(s.out)
+		for name, err := range broker.Topics(ctx, c.Prefix) {
+			if err != nil {
+				return errors.Join(err, out.Flush())
+			}
+			if _, err := out.WriteString(name + "\n"); err != nil {
+				return err
+			}
+		}
+		return out.Flush()
+	})
+}
+
+// topicsCreateCommand is `topiq topics create`.
+type topicsCreateCommand struct {
+	connection
+	topicArgument
+}
+
+// Run creates the topic.
+func (c *topicsCreateCommand) Run(ctx context.Context, s streams) error {
+	return c.do(ctx, s, func(ctx context.Context, broker *client.Client) error {
+		return broker.CreateTopic(ctx, c.Topic)
+	})
+}
+
+// topicsDescribeCommand is `topiq topics describe`.
+type topicsDescribeCommand struct {
+	connection
+	topicArgument
+}
+
+// Run describes the topic.
+func (c *topicsDescribeCommand) Run(ctx context.Context, s streams) error {
+	return c.do(ctx, s, func(ctx context.Context, broker *client.Client) error {
+		topic, err := broker.DescribeTopic(ctx, c.Topic)
+		if err != nil {
+			return err
+		}
+		out := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+		for _, fact := range []struct {
+			name  string
+			value any
+		}{
+			{"topic", topic.Name},
+			{"created_at", topic.CreatedAt.UTC().Format(time.RFC3339Nano)},
+			{"incarnation", topic.Incarnation},
+			{"messages", topic.Messages},
+			{"bytes", topic.Bytes},
+			{"first_offset", topic.FirstOffset},
+			{"next_offset", topic.NextOffset},
+			{"producers", topic.Producers},
+			{"consumers", topic.Consumers},
+		} {
+			if _, err := fmt.Fprintf(out, "%s\t%v\n", fact.name, fact.value); err != nil {
+				return err
+			}
+		}
+		return out.Flush()
+	})
+}
+
+// topicsDeleteCommand is `topiq topics delete`.
+type topicsDeleteCommand struct {
+	connection
+	topicArgument
+}
+
+// Run deletes the topic.
+func (c *topicsDeleteCommand) Run(ctx context.Context, s streams) error {
+	return c.do(ctx, s, func(ctx context.Context, broker *client.Client) error {
+		return broker.DeleteTopic(ctx, c.Topic)
+	})
+}
