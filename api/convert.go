@@ -306,8 +306,8 @@ func produceResult(r *service.ProduceResult) *wire.ProduceResult {
 		Status: wire.SuccessStatusSuccess, Count: int64(r.Count), Duplicate: r.Duplicate,
 		Durable: wire.Durability(r.Durability), Incarnation: r.Incarnation,
 	}
-	if offset, ok := r.Offset(); ok {
-		w.Offset = (*int64)(&offset)
+	if _, ok := r.Offset(); ok {
+		w.Offset = (*int64)(&r.Ranges[0].Offset)
 	}
 	if len(r.Ranges) > 1 {
 		w.Ranges = make([]wire.ProduceRange, len(r.Ranges))
