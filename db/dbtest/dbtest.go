@@ -33,6 +33,8 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"Commits", commitTests()},
 		{"Move", moveTests()},
 		{"Trim", trimTests()},
+		{"Incarnation", incarnationTests()},
+		{"Audit", auditTests()},
 		{"Concurrency", concurrencyTests()},
 		{"Fencing", fencingTests()},
 		{"Races", raceTests()},
