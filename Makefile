@@ -34,7 +34,7 @@ build: ## Build bin/topiq, a static binary
 
 # The race detector is the reason for cgo, and so for a C compiler.
 .PHONY: test
-test: postgres ## Run all tests with the race detector, PostgreSQL included (ARGS: flags of go test)
+test: postgres curl ## Run all tests with the race detector, PostgreSQL included (ARGS: flags of go test)
 	CGO_ENABLED=1 go test -race $(ARGS) ./...
 
 .PHONY: test-browser
@@ -45,10 +45,18 @@ test-browser: ## Try Swagger UI in a real browser, installing Chromium if need b
 .PHONY: test-clients
 test-clients: build client/typescript/node_modules/.package-lock.json ## Generate a TypeScript client from openapi.yaml, compile it and test it on a real server
 	cd client/typescript && npm test --silent
+	go test -tags typescript -run TestDocumentedTypeScript ./cmd/topiq
 
 .PHONY: postgres
 postgres: ## Find a PostgreSQL server for the tests, or install one (Debian, as root)
 	@db/postgres/pgtest/install.sh
+
+# The documents' commands are run as they stand.
+.PHONY: curl
+curl:
+	@command -v curl >/dev/null || { [[ $$(id -u) = 0 ]] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends curl >/dev/null; } || \
+		{ echo 'The tests run the documents'"'"' commands and need curl: install it.' >&2; exit 1; }
 
 .PHONY: node
 node:
