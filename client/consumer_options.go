@@ -37,7 +37,7 @@ type consumerOption func(*consumerConfig)
 
 func (o consumerOption) applyConsumer(cfg *consumerConfig) { o(cfg) }
 
-// Start is where a consumer begins that has no position yet: [Beginning], [End] or [At].
+// Start is where reading begins, or a consumer that has no position yet: [Beginning], [End], [At] or [AtTime].
 type Start string
 
 // The two ends of a topic.
@@ -148,17 +148,22 @@ func (cfg *consumerConfig) validate() error {
 		return invalid("PollTime", "%s is negative", cfg.pollTime)
 	case cfg.pollTimeAfterError < 0:
 		return invalid("PollTimeAfterError", "%s is negative", cfg.pollTimeAfterError)
-	case cfg.wait < 0 || cfg.wait > maxWait || cfg.wait%time.Second != 0:
-		return invalid("Wait", "%s is not a whole number of seconds from 0 to 60", cfg.wait)
-	case cfg.maxMessages < 0:
-		return invalid("MaxMessages", "%d is negative", cfg.maxMessages)
-	case cfg.maxBytes < 0:
-		return invalid("MaxBytes", "%d is negative", cfg.maxBytes)
 	}
-	if cfg.from != Beginning && cfg.from != End {
-		if n, err := strconv.ParseInt(string(cfg.from), 10, 64); err != nil || n < 0 {
-			return invalid("From", "%q is neither an offset nor one of the two ends", string(cfg.from))
-		}
+	if err := checkPage(cfg.wait, cfg.maxMessages, cfg.maxBytes); err != nil {
+		return err
+	}
+	return cfg.from.check("From")
+}
+
+// checkPage refuses bounds of an answer that cannot be.
+func checkPage(wait time.Duration, maxMessages, maxBytes int) error {
+	switch {
+	case wait < 0 || wait > maxWait || wait%time.Second != 0:
+		return invalid("Wait", "%s is not a whole number of seconds from 0 to 60", wait)
+	case maxMessages < 0:
+		return invalid("MaxMessages", "%d is negative", maxMessages)
+	case maxBytes < 0:
+		return invalid("MaxBytes", "%d is negative", maxBytes)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/topiq/topiq/gen/wire"
 )
@@ -75,21 +74,7 @@ func (s *subscription) setOffset(ctx context.Context, offset int64) error {
 }
 
 func (s *subscription) requestOffset(ctx context.Context, offset int64) (int64, error) {
-	request := wire.SetOffsetRequest{Topic: &s.topic, ConsumerID: s.id, Offset: &offset}
-	r, err := retry(ctx, s.client, true, func(ctx context.Context) (*wire.SetOffsetResult, error) {
-		return exchange(ctx, s.client, operation{name: "set offset", changes: true},
-			func(ctx context.Context) (*http.Response, error) { return s.client.wire.SetOffset(ctx, request) },
-			func(r *wire.SetOffsetResult) error {
-				if offset >= 0 && r.Offset != offset {
-					return fmt.Errorf("the offset %d was sent and %d answered", offset, r.Offset)
-				}
-				return answered(r.Status)
-			})
-	})
-	if err != nil {
-		return 0, err
-	}
-	return r.Offset, nil
+	return s.client.setOffset(ctx, wire.SetOffsetRequest{Topic: &s.topic, ConsumerID: s.id, Offset: &offset})
 }
 
 // commit tells the broker the position, if it has moved since the last time that the broker stored it.

@@ -13,6 +13,8 @@
 //	…
 //	err = s.Run(ctx, func(ctx context.Context, m client.Message) error { … })
 //
+// [Client.Read], [Client.Pages] and [Client.Messages] read a topic without a registration.
+//
 // # What is promised
 //
 // The letter P with a number cites the rules of the project's guarantees, which docs/guarantees.md explains.
@@ -22,6 +24,7 @@
 //   - A producer without a name never repeats a message whose outcome is unknown (P6).
 //   - A consumer gets each message of a topic once and in order while it lives. After its crash, a consumer of
 //     the same name goes on at the last committed position; with [Offsets], at the one that the program kept.
+//   - A pure read moves nothing and leaves nothing behind, however the program ends (P11).
 //   - Don't know is an outcome of its own: [ErrOutcomeUnknown] is told whenever an answer was lost and no
 //     repeat has settled it, and never otherwise.
 //   - A restore or a failover that lost data is told, as [ErrIncarnationChanged] or [ErrOffsetOutOfRange]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 	"unicode/utf8"
@@ -90,6 +91,22 @@ func decodeMessage(topic string, in *wire.LogMessage) (Message, error) {
 		return m, errors.New("a message has not exactly one of message and message_base64")
 	}
 	return m, nil
+}
+
+// decodeMessages turns the messages of an answer, which must begin at an offset and have no gap.
+func decodeMessages(topic string, offset int64, in []wire.LogMessage) ([]Message, error) {
+	messages := make([]Message, 0, len(in))
+	for i := range in {
+		if in[i].Offset != offset+int64(i) {
+			return nil, fmt.Errorf("the message at offset %d is missing", offset+int64(i))
+		}
+		m, err := decodeMessage(topic, &in[i])
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, m)
+	}
+	return messages, nil
 }
 
 // checkName refuses what cannot be a name. How long it may be is the broker's setting.

@@ -198,17 +198,9 @@ func (s *subscription) decode(offset int64, r *wire.ConsumeResult) ([]Message, e
 	if r.Messages == nil {
 		return nil, errors.New("messages is missing")
 	}
-	messages := make([]Message, 0, len(r.Messages))
-	for i := range r.Messages {
-		in := &r.Messages[i]
-		if in.Offset != offset+int64(i) {
-			return nil, fmt.Errorf("the message at offset %d is missing", offset+int64(i))
-		}
-		m, err := decodeMessage(s.topic, in)
-		if err != nil {
-			return nil, err
-		}
-		messages = append(messages, m)
+	messages, err := decodeMessages(s.topic, offset, r.Messages)
+	if err != nil {
+		return nil, err
 	}
 	if r.Offset != offset+int64(len(messages)) {
 		return nil, fmt.Errorf("%d messages from %d lead to offset %d", len(messages), offset, r.Offset)

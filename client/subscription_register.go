@@ -10,12 +10,15 @@ import (
 
 // register makes one topic's registration and sets the position to begin with.
 func (s *subscription) register(ctx context.Context) error {
-	from := string(s.cfg.from)
+	position, given := s.cfg.offsets[s.topic]
+	from, err := s.from(ctx, given)
+	if err != nil {
+		return err
+	}
 	request := wire.RegisterConsumerRequest{Topic: s.topic, From: &from}
 	if s.cfg.name != "" {
 		request.ConsName = &s.cfg.name
 	}
-	position, given := s.cfg.offsets[s.topic]
 	if given {
 		request.From = nil // it is set below; From need not even be valid in this topic
 	}
@@ -47,6 +50,15 @@ func (s *subscription) register(ctx context.Context) error {
 		return nil
 	}
 	return s.setOffset(ctx, position.Offset)
+}
+
+// from is where to register. A registration knows no times, so one is looked up first.
+func (s *subscription) from(ctx context.Context, given bool) (string, error) {
+	if _, isTime := s.cfg.from.time(); !isTime || given {
+		return string(s.cfg.from), nil
+	}
+	page, err := s.client.Read(ctx, s.topic, ReadOptions{From: s.cfg.from, MaxMessages: 1})
+	return string(At(page.offset())), err
 }
 
 // unregister ends the registration. A repeat is harmless, for ids are never used again.

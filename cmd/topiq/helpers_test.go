@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	// What the shell of a developer sets must not change what is tested.
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if name == "COLUMNS" || strings.HasPrefix(name, "TOPIQ_") && !strings.HasPrefix(name, "TOPIQ_TEST_") {
+		if name == "COLUMNS" || name == "NO_COLOR" || name == "TERM" || strings.HasPrefix(name, "TOPIQ_") && !strings.HasPrefix(name, "TOPIQ_TEST_") {
 			if err := os.Unsetenv(name); err != nil {
 				panic(err)
 			}

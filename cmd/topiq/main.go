@@ -28,11 +28,19 @@ const (
 type commands struct {
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
-	Serve       serveCommand   `cmd:"" help:"Run a broker."`
-	Topics      topicsCommand  `cmd:"" help:"List, create, describe and delete topics."`
-	Produce     produceCommand `cmd:"" help:"Append the lines of a file to a topic, each as one message."`
-	Consume     consumeCommand `cmd:"" help:"Write the messages of a topic to standard output, each as one line."`
-	ShowVersion versionCommand `cmd:"" name:"version" help:"Print the version."`
+	Serve       serveCommand      `cmd:"" help:"Run a broker."`
+	Topics      topicsCommand     `cmd:"" help:"List, create, describe and delete topics."`
+	Produce     produceCommand    `cmd:"" help:"Append the lines of a file to a topic, each as one message."`
+	Consume     consumeCommand    `cmd:"" help:"Write the messages of a topic to standard output, each as one line."`
+	Consumers   consumersCommand  `cmd:"" help:"List the consumers of a topic, and how far behind they are."`
+	Producers   producersCommand  `cmd:"" help:"List the producers of a topic, and how much they have stored."`
+	Seek        seekCommand       `cmd:"" help:"Move a consumer to another place in its topic."`
+	Store       storeCommand      `cmd:"" help:"Check the store, or tell that its history may have changed, without a broker."`
+	Verify      verifyCommand     `cmd:"" help:"Let producers and consumers work on a broker, and check that nothing is lost, doubled or out of order."`
+	Help        helpCommand       `cmd:"" help:"Show this overview, or all of a command."`
+	Completion  completionCommand `cmd:"" help:"Write the script that makes a shell complete topiq."`
+	Complete    completeCommand   `cmd:"" name:"__complete" hidden:""`
+	ShowVersion versionCommand    `cmd:"" name:"version" help:"Print the version."`
 }
 
 // streams are where a command reads and writes.
@@ -58,7 +66,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if closed, ok := errors.AsType[*outputError](err); err == nil || ok && closed.byReader() {
 		return exitOK
 	}
-	_, _ = fmt.Fprintf(stderr, "topiq: %s\n", oneLine(err))
+	_, _ = fmt.Fprintf(stderr, "%s %s\n", paint(stderr, red, "topiq:"), oneLine(err))
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
@@ -67,18 +75,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func execute(ctx context.Context, args []string, s streams) error {
 	done := false // --help and --version do all there is to do while the flags are parsed
-	parser, err := kong.New(&commands{},
-		kong.Name("topiq"),
-		kong.Description("A durable, ordered message log over HTTP."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.ExplicitGroups(groups()),
-		kong.DefaultEnvars("TOPIQ"),
-		kong.Vars{"version": "topiq " + version},
-		kong.Writers(s.out, s.err),
-		kong.Exit(func(int) { done = true }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(s),
-	)
+	parser, err := newParser(ctx, s, func(int) { done = true })
 	if err != nil {
 		return err
 	}
@@ -93,6 +90,24 @@ func execute(ctx context.Context, args []string, s streams) error {
 		return &usageError{cause: fmt.Errorf("%w (topiq --help shows what there is)", err)}
 	}
 	return command.Run()
+}
+
+// newParser reads command lines for commands that use the streams. It calls exit when it has done
+// all that a command line asks for.
+func newParser(ctx context.Context, s streams, exit func(int)) (*kong.Kong, error) {
+	return kong.New(&commands{},
+		kong.Name("topiq"),
+		kong.Description("A durable, ordered message log over HTTP."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Help(printHelp),
+		kong.ExplicitGroups(groups()),
+		kong.DefaultEnvars("TOPIQ"),
+		kong.Vars{"version": "topiq " + version},
+		kong.Writers(s.out, s.err),
+		kong.Exit(exit),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(s),
+	)
 }
 
 // groups are the headings of the flags in a help text.

@@ -23,6 +23,11 @@ func TestHelp(t *testing.T) {
 		"topics-delete":   {"topics", "delete", "--help"},
 		"produce":         {"produce", "--help"},
 		"consume":         {"consume", "--help"},
+		"consumers":       {"consumers", "--help"},
+		"producers":       {"help", "producers"},
+		"seek":            {"seek", "--help"},
+		"completion":      {"completion", "--help"},
+		"help":            {"help", "--help"},
 		"version":         {"version", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +64,16 @@ func TestUsage(t *testing.T) {
 		`expected "<topic>"`:                                    {"produce"},
 		"--batch must be at least 1":                            {"produce", "t", "--batch=0"},
 		"--limit must not be negative":                          {"consume", "t", "--limit=-1"},
-		"--from must be beginning, end or the offset":           {"consume", "t", "--from=middle"},
+		`--from: want beginning, end, an offset, a time`:        {"consume", "t", "--from=middle"},
+		"or an age such as -1h, but got \"1h\"":                 {"consume", "t", "--from", "1h"},
+		"--from: a place in the topic is missing":               {"consume", "t", "--from"},
+		"--resume goes on with what is stored under a --name":   {"produce", "t", "--resume"},
+		"missing flags: --to=PLACE":                             {"seek", "t", "--name=c"},
+		"seek: want either --name or --id":                      {"seek", "t", "--to=end"},
+		"want either --name or --id (":                          {"seek", "t", "--to=end", "--name=c", "--id=1"},
+		`<shell> must be one of "bash","zsh","fish"`:            {"completion", "ksh"},
+		`expected "<shell>"`:                                    {"completion"},
+		"unexpected argument bogus (topiq":                      {"help", "bogus"},
 		`--log-format must be one of "text","json"`:             {"serve", "--log-format=xml"},
 		"--log-level":                                           {"serve", "--log-level=loud"},
 		`--addr "8080" is not HOST:PORT`:                        {"serve", "--addr=8080"},
@@ -110,6 +124,11 @@ func TestFailures(t *testing.T) {
 		"is a directory":               {"produce", "there", t.TempDir()},
 		"invalid_request: cons_name":   {"consume", "there", "--name=a b"},
 		"invalid_request: prod_name":   {"produce", "there", "--name=a b"},
+		"list consumers: topic_not":    {"consumers", "missing"},
+		"list producers: topic_not":    {"producers", "missing", "--json"},
+		"consumer state: topic_not":    {"seek", "missing", "--name=c", "--to=end"},
+		"consumer_not_found":           {"seek", "there", "--name=nobody", "--to=end"},
+		"set offset: consumer_not":     {"seek", "there", "--id=1", "--to=beginning"},
 		"connection refused":           {"topics", "list", "--url=http://127.0.0.1:1"},
 		"not_found: there is nothing ": {"topics", "list", "--url=" + b.url + "/base"},
 	} {
@@ -172,7 +191,7 @@ func TestEnvironment(t *testing.T) {
 func TestClosedOutput(t *testing.T) {
 	t.Parallel()
 	url := "--url=" + serveHere(t, "--store=memory:").url
-	mustTopiq(t, strings.Repeat("line\n", 10), "produce", "t", url)
+	mustTopiq(t, strings.Repeat("line\n", 10), "produce", "t", "--name=p", url)
 	for name, test := range map[string]struct {
 		err  error
 		code int
@@ -184,7 +203,20 @@ func TestClosedOutput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, args := range [][]string{{"consume", "t", url}, {"topics", "list", url}, {"version"}, {"--help"}} {
+			for _, args := range [][]string{
+				{"consume", "t", url},
+				{"consume", "t", "--json", url},
+				{"consume", "t", "--name=c", url},
+				{"topics", "list", url},
+				{"topics", "describe", "t", url},
+				{"consumers", "t", url},
+				{"producers", "t", url},
+				{"version"},
+				{"--help"},
+				{"help"},
+				{"help", "seek"},
+				{"completion", "bash"},
+			} {
 				var stderr lockedBuffer
 				code := run(t.Context(), args, strings.NewReader(""), failingWriter{test.err}, &stderr)
 				if code != test.code || (code == exitOK) != (stderr.String() == "") {

@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"text/tabwriter"
-	"time"
+	"strconv"
 
 	"github.com/topiq/topiq/client"
 )
@@ -72,26 +70,18 @@ func (c *topicsDescribeCommand) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		out := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-		for _, fact := range []struct {
-			name  string
-			value any
-		}{
+		count := func(n int64) string { return strconv.FormatInt(n, 10) }
+		return writeFacts(s.out, [][]string{
 			{"topic", topic.Name},
-			{"created_at", topic.CreatedAt.UTC().Format(time.RFC3339Nano)},
+			{"created_at", stamp(topic.CreatedAt)},
 			{"incarnation", topic.Incarnation},
-			{"messages", topic.Messages},
-			{"bytes", topic.Bytes},
-			{"first_offset", topic.FirstOffset},
-			{"next_offset", topic.NextOffset},
-			{"producers", topic.Producers},
-			{"consumers", topic.Consumers},
-		} {
-			if _, err := fmt.Fprintf(out, "%s\t%v\n", fact.name, fact.value); err != nil {
-				return err
-			}
-		}
-		return out.Flush()
+			{"messages", count(topic.Messages)},
+			{"bytes", count(topic.Bytes)},
+			{"first_offset", count(topic.FirstOffset)},
+			{"next_offset", count(topic.NextOffset)},
+			{"producers", count(topic.Producers)},
+			{"consumers", count(topic.Consumers)},
+		})
 	})
 }
 
