@@ -147,7 +147,8 @@ func badJSON(producer int64) []badInput {
 	add("33", with(`"seq":-1`), with(`"epoch":-1`), with(`"expected_offset":-1`))
 	add("34", with(`"seq":9007199254740992`), with(`"seq":9223372036854775807`), with(`"seq":9007199254740991`))
 	add("35", with(`"seq":9223372036854775808`), with(`"seq":1`+strings.Repeat("0", 400)))
-	add("36", with(`"seq":1.0`), with(`"seq":1e3`), with(`"seq":0x1`), with(`"seq":01`), with(`"seq":NaN`), with(`"seq":+1`), with(`"seq":undefined`))
+	add("36", with(`"seq":1.0`), with(`"seq":1e3`), with(`"seq":0x1`), with(`"seq":01`), with(`"seq":NaN`), with(`"seq":+1`), with(`"seq":undefined`), with(`"seq":-0`),
+		with(`"seq": -0`), with(`"seq":-0.0`), with(`"messages":[-0]`), "-0")
 	add("37", with(`"seq":`+strings.Repeat("9", 1<<20)))
 	for _, depth := range []int{17, 10_000, 10_001, 1_000_000} {
 		nested := strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1)
@@ -159,12 +160,15 @@ func badJSON(producer int64) []badInput {
 		fmt.Fprintf(&keys, `,"k%d":1`, i)
 	}
 	add("40", produceBody(producer, keys.String()), with(`"headers":{`+strings.ReplaceAll(keys.String(), ":1", `:""`)[1:]+`}`))
+	// The same in the shapes of older clients, which are read twice.
+	list = append(list, bad("40b", post("/topics", `{"topic_name":"x"`+keys.String()+"}"), malformed),
+		bad("40b", strings.Replace(post("/size", `{"topic":"x"`+keys.String()+"}"), "POST", "GET", 1), malformed))
 	add("41", saying("\"\xff\""), saying("\"\xc3\x28\""), saying("\"\xed\xa0\x80\""))
 	add("42", saying("\"\xc0\xaf\""))
 	add("43", saying(`"\ud800"`), saying(`"\ud800\u0041"`), saying(`"\udc00"`))
 	list = append(list, stored("44", post("/producer/produce", saying(`"a\u0000b"`))))
 	add("45", saying("\"a\x00b\""), saying("\"a\nb\""), "\x00"+good)
-	for _, text := range []string{"A", "AAE", "AA=", "AA==\\n", "AA\\r\\n==", "_-8=", "AA==AA==", "A A=", "é==="} {
+	for _, text := range []string{"A", "AAE", "AA=", "AA==\\n", "AA\\r\\n==", "_-8=", "AA==AA==", "A A=", "é===", "AB==", "AAF=", `\u0041\u0042==`} {
 		add("46", produceBody(producer, `,"message_base64":"`+text+`"`))
 	}
 	return list
@@ -264,6 +268,14 @@ func badOrigins(consumer int64) []badInput {
 		bad("78", get(consume, "Sec-Fetch-Site: same-site"), forbidden),
 		bad("78", get(consume, "Origin: http://evil.test"), forbidden),
 		bad("78", get(consume, "Origin: null"), forbidden),
+		// Over plain HTTP, a browser says no more of an image of a page.
+		bad("78c", get(consume, "Accept: image/avif,image/webp,*/*"), forbidden),
+		bad("78c", get(consume, "Accept: Image/PNG", "Referer: http://%HOST%/docs"), forbidden),
+		bad("78c", get(consume, "Referer: http://evil.test/"), forbidden),
+		bad("78c", get(consume, "Referer: http://127.0.0.1:1/"), forbidden),
+		bad("78c", get(consume, "Referer: %zz"), forbidden),
+		stored("78d", get(consume, "Accept: */*", "Referer: http://%HOST%/docs/")),
+		bad("78e", get("/topics", "Referer: http://evil.test/", "Accept: image/png"), ok),
 		bad("78b", post(strings.Replace(consume, "GET", "POST", 1), "", "Origin: http://evil.test"), forbidden),
 		bad("79", get("/topics", "X-HTTP-Method-Override: POST", "X-Method-Override: DELETE"), ok),
 		bad("79", get("/topics?_method=DELETE"), malformed),

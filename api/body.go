@@ -6,17 +6,30 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/topiq/topiq/service"
 )
 
-// keptBuffer is the largest buffer that is kept for the next request.
-const keptBuffer = 256 << 10
+// A buffer begins with firstBuffer bytes, and one that has more than keptBuffer is not used again.
+const (
+	firstBuffer = 4 << 10
+	keptBuffer  = 256 << 10
+)
 
-// declared is how long a request says its body is, at most the limit; 0 where it does not say.
-func (s *server) declared(r *http.Request) int64 {
-	return max(0, min(r.ContentLength, s.limits.RequestBytes))
+// budget is how much of something is left.
+type budget struct{ left atomic.Int64 }
+
+// take takes n if that much is left.
+func (b *budget) take(n int64) bool {
+	if b.left.Add(-n) >= 0 {
+		return true
+	}
+	b.left.Add(n)
+	return false
 }
+
+func (b *budget) giveBack(n int64) { b.left.Add(n) }
 
 // readBody reads the whole body of a request, or refuses it. The deadline was set by begin.
 func (s *server) readBody(x *exchange, r *http.Request) error {
@@ -24,12 +37,12 @@ func (s *server) readBody(x *exchange, r *http.Request) error {
 		return nil
 	}
 	if !x.operation.mayHaveBody() {
-		return invalid("", "this call has no body")
+		return malformed("this call has no body")
 	}
 	if err := x.read(r); err != nil {
-		if x.operation.body == nil {
+		if x.operation.body == nil && !errors.Is(err, service.ErrOverloaded) {
 			// The document knows no bodies here, and so no other refusal of one.
-			return invalid("", "parameters in a body cannot be read: send them in the query string")
+			return malformed("parameters in a body cannot be read: send them in the query string")
 		}
 		return err
 	}
@@ -39,23 +52,76 @@ func (s *server) readBody(x *exchange, r *http.Request) error {
 	return nil
 }
 
-// read reads a body of the right type.
+// read reads a body of the right type, if there is room for it.
 func (x *exchange) read(r *http.Request) error {
 	s := x.server
 	if err := checkContent(r.Header); err != nil {
 		return err
 	}
 	if r.ContentLength > s.limits.RequestBytes {
-		return s.tooLarge(x)
+		return x.tooLarge()
 	}
-	x.buffer, _ = s.buffers.Get().(*[]byte)
+	buffer, _ := s.buffers.Get().(*[]byte)
+	// Not taken yet: who only announces much is in nobody's way.
+	if r.ContentLength > s.reading.left.Load() || !s.reading.take(int64(cap(*buffer))) {
+		s.buffers.Put(buffer)
+		return x.overloaded()
+	}
+	x.buffer, x.body = buffer, (*buffer)[:0]
+	return x.readAll(r)
+}
+
+// readAll reads until a body has the length that it says, or, if it says none, until it ends. What
+// has come earns memory, and time, for what is to come.
+func (x *exchange) readAll(r *http.Request) error {
+	s := x.server
+	most := s.limits.RequestBytes + 1 // which shows that it is too large
 	if r.ContentLength > 0 {
-		return x.readDeclared(r)
+		most = r.ContentLength
 	}
-	// net/http hides a Content-Length that came along. A proxy may have gone by it, and what it took
-	// for more of this body is no request of whoever comes next on the connection.
-	x.Header().Set("Connection", "close")
-	return x.readChunked(r, s.limits.RequestBytes)
+	var err error
+	for earned := s.config.BodyBytesPerSecond; err == nil && int64(len(x.body)) < most; {
+		if int64(len(x.body)) >= earned {
+			x.limitReading(s.config.bodyTime(int64(len(x.body))))
+			earned = int64(len(x.body)) + s.config.BodyBytesPerSecond
+		}
+		if len(x.body) == cap(x.body) && !x.grow(most) {
+			return x.overloaded()
+		}
+		var n int
+		n, err = r.Body.Read(x.body[len(x.body):cap(x.body)])
+		x.body = x.body[:len(x.body)+n]
+	}
+	switch size := int64(len(x.body)); {
+	case size > s.limits.RequestBytes:
+		return x.tooLarge()
+	case size == r.ContentLength || r.ContentLength < 0 && errors.Is(err, io.EOF):
+		return nil
+	}
+	return x.broken(err)
+}
+
+// grow makes a full buffer twice as large, if there is room for it, but never larger than most.
+func (x *exchange) grow(most int64) bool {
+	had := int64(cap(x.body))
+	size := min(max(2*had, firstBuffer), most)
+	if !x.server.reading.take(size - had) {
+		return false
+	}
+	x.body = append(make([]byte, 0, size), x.body...)
+	*x.buffer = x.body
+	return true
+}
+
+// forgetBody gives back the memory of a body. What was decoded of it is a copy.
+func (x *exchange) forgetBody() {
+	if x.buffer != nil {
+		x.server.reading.giveBack(int64(cap(*x.buffer)))
+		if cap(*x.buffer) <= keptBuffer {
+			x.server.buffers.Put(x.buffer)
+		}
+	}
+	x.buffer, x.body = nil, nil
 }
 
 // mayHaveBody: operations with a JSON body, and those whose parameters older clients send in one.
@@ -87,56 +153,24 @@ func checkContent(h http.Header) error {
 	return nil
 }
 
-// readDeclared reads a body of known length.
-func (x *exchange) readDeclared(r *http.Request) error {
-	n := int(r.ContentLength)
-	if cap(*x.buffer) < n {
-		*x.buffer = make([]byte, n)
-	}
-	x.body = (*x.buffer)[:n]
-	if _, err := io.ReadFull(r.Body, x.body); err != nil {
-		return x.broken(err)
-	}
-	return nil
-}
-
-// readChunked reads a body of unknown length. What has come earns time for what is to come.
-func (x *exchange) readChunked(r *http.Request, limit int64) error {
-	x.body = (*x.buffer)[:0]
-	for earned := x.server.config.BodyBytesPerSecond; ; {
-		if int64(len(x.body)) >= earned {
-			x.limitReading(x.server.config.bodyTime(earned))
-			earned += x.server.config.BodyBytesPerSecond
-		}
-		if len(x.body) == cap(x.body) {
-			x.body = append(x.body, 0)[:len(x.body)]
-		}
-		n, err := r.Body.Read(x.body[len(x.body):cap(x.body)])
-		x.body = x.body[:len(x.body)+n]
-		*x.buffer = x.body
-		switch {
-		case int64(len(x.body)) > limit:
-			return x.server.tooLarge(x)
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return x.broken(err)
-		}
-	}
-}
-
-// broken says why a body ended early. What follows on the connection is no request.
+// broken says why a body ended early.
 func (x *exchange) broken(err error) error {
-	x.Header().Set("Connection", "close")
+	x.hangUp()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return errRequestTimeout
 	}
-	return invalid("", "the body is shorter than it says, or malformed")
+	return malformed("the body is shorter than it says, or malformed")
 }
 
 // tooLarge refuses a body without reading on.
-func (s *server) tooLarge(x *exchange) error {
-	x.Header().Set("Connection", "close")
-	limit := s.limits.RequestBytes
+func (x *exchange) tooLarge() error {
+	x.hangUp()
+	limit := x.server.limits.RequestBytes
 	return service.ErrRequestTooLarge.With(service.Facts{MaxBytes: &limit})
+}
+
+// overloaded refuses a body that there is no room for, without reading on.
+func (x *exchange) overloaded() error {
+	x.hangUp()
+	return service.ErrOverloaded
 }

@@ -51,37 +51,63 @@ func (s *server) canonical(x *exchange, r *http.Request) (*http.Request, error) 
 	return r, nil
 }
 
-// canonicalName returns the name that a member or parameter has in the document, "" for one that
-// is to be ignored.
-func (o *operation) canonicalName(name string, known map[string]*parameter) string {
-	switch {
-	case name == legacyName && known["prod_name"] != nil:
-		return "prod_name"
-	case name != legacyTopic:
-		return name
-	case known["topic"] != nil:
-		return "topic"
-	case o.id == "createTopic":
-		return "name"
-	case o.id == "listTopics":
-		return ""
-	}
-	return name
+// renamer gives the parameters or members of one request their canonical names.
+type renamer struct {
+	operation *operation
+	known     map[string]*parameter
+	seen      []string // canonical; there are no more of them than are known
 }
 
-// rename gives pairs their canonical names. Both spellings at once are refused, for they might say
-// different things.
-func (o *operation) rename(pairs []pair, known map[string]*parameter) ([]pair, error) {
+// rename returns the name that a parameter or member has in the document, or that it is to be
+// ignored. What the document does not know is refused at once, and so are both spellings of a name,
+// for they might say different things. No older client escapes letters: such a name is what it is.
+func (n *renamer) rename(name string, escaped bool) (canonical string, ignore bool, err error) {
+	canonical = name
+	if !escaped {
+		canonical, ignore = n.operation.canonicalName(name, n.known)
+	}
+	switch {
+	case ignore:
+	case n.known[canonical] == nil:
+		err = invalid(name, "is unknown")
+	case slices.Contains(n.seen, canonical):
+		err = invalid(canonical, "is there twice, in an old and a new spelling")
+	default:
+		n.seen = append(n.seen, canonical)
+	}
+	return canonical, ignore, err
+}
+
+func (o *operation) canonicalName(name string, known map[string]*parameter) (canonical string, ignore bool) {
+	switch {
+	case name == legacyName && known["prod_name"] != nil:
+		return "prod_name", false
+	case name != legacyTopic:
+		return name, false
+	case known["topic"] != nil:
+		return "topic", false
+	case o.id == "createTopic":
+		return "name", false
+	}
+	return name, o.id == "listTopics"
+}
+
+// renamed parses a query string, and gives the parameters their canonical names.
+func (o *operation) renamed(query string, known map[string]*parameter) ([]pair, error) {
+	pairs, err := parseQuery(query)
+	if err != nil {
+		return nil, err
+	}
 	var renamed []pair
+	names := renamer{operation: o, known: known}
 	for _, p := range pairs {
-		p.name = o.canonicalName(p.name, known)
-		if p.name == "" {
-			continue
+		name, ignore, err := names.rename(p.name, false)
+		if err != nil {
+			return nil, err
 		}
-		if slices.ContainsFunc(renamed, func(q pair) bool { return q.name == p.name }) {
-			return nil, invalid(p.name, "is there twice, in an old and a new spelling")
+		if !ignore {
+			renamed = append(renamed, pair{name, p.value})
 		}
-		renamed = append(renamed, p)
 	}
 	return renamed, nil
 }
@@ -101,11 +127,8 @@ func withQuery(r *http.Request, pairs []pair) *http.Request {
 
 // renameParameters rewrites old names in the query string of a GET.
 func (o *operation) renameParameters(r *http.Request) (*http.Request, error) {
-	pairs, err := parseQuery(r.URL.RawQuery)
+	pairs, err := o.renamed(r.URL.RawQuery, o.query)
 	if err != nil {
-		return nil, err
-	}
-	if pairs, err = o.rename(pairs, o.query); err != nil {
 		return nil, err
 	}
 	return withQuery(r, pairs), nil
@@ -113,19 +136,13 @@ func (o *operation) renameParameters(r *http.Request) (*http.Request, error) {
 
 // queryToBody makes the JSON body of a POST out of its query string.
 func (o *operation) queryToBody(x *exchange, r *http.Request) (*http.Request, error) {
-	pairs, err := parseQuery(r.URL.RawQuery)
+	pairs, err := o.renamed(r.URL.RawQuery, o.body)
 	if err != nil {
-		return nil, err
-	}
-	if pairs, err = o.rename(pairs, o.body); err != nil {
 		return nil, err
 	}
 	body := []byte{'{'}
 	for i, p := range pairs {
 		member := o.body[p.name]
-		if member == nil {
-			return nil, invalid(p.name, "is unknown")
-		}
 		if problem := member.check(p.value); problem != "" {
 			return nil, invalid(p.name, problem)
 		}
@@ -151,14 +168,19 @@ func quote(to []byte, s string) []byte {
 // bodyToQuery makes the query string of a GET out of its JSON body.
 func (s *server) bodyToQuery(x *exchange, r *http.Request) (*http.Request, error) {
 	if r.URL.RawQuery != "" {
-		return nil, invalid("", "send parameters in the query string or in a body, not in both")
+		return nil, malformed("send parameters in the query string or in a body, not in both")
 	}
 	if err := s.checkShape(x.body); err != nil {
 		return nil, err
 	}
 	var pairs []pair
+	names := renamer{operation: x.operation, known: x.operation.query}
 	err := eachMember(x.body, func(m member) error {
-		p := pair{name: m.name}
+		name, ignore, err := names.rename(m.name, m.escaped)
+		if err != nil || ignore {
+			return err
+		}
+		p := pair{name: name}
 		switch m.value.Kind() {
 		case '"':
 			text, err := jsontext.AppendUnquote(nil, m.value)
@@ -169,7 +191,7 @@ func (s *server) bodyToQuery(x *exchange, r *http.Request) (*http.Request, error
 		case '0':
 			p.value = string(m.value)
 		default:
-			return invalid(p.name, "must be a string or a number")
+			return invalid(m.name, "must be a string or a number")
 		}
 		pairs = append(pairs, p)
 		return nil
@@ -177,10 +199,7 @@ func (s *server) bodyToQuery(x *exchange, r *http.Request) (*http.Request, error
 	if err != nil {
 		return nil, err
 	}
-	if pairs, err = x.operation.rename(pairs, x.operation.query); err != nil {
-		return nil, err
-	}
-	x.body = nil
+	x.forgetBody()
 	changed := withQuery(r, pairs)
 	changed.Body, changed.ContentLength = http.NoBody, 0
 	return changed, nil
@@ -192,20 +211,19 @@ func (o *operation) renameMembers(x *exchange) error {
 		return nil
 	}
 	var changed []byte
-	var names []string
+	names := renamer{operation: o, known: o.body}
 	last := 0 // what comes before is copied already
 	err := eachMember(x.body, func(m member) error {
-		name := o.canonicalName(m.name, o.body)
-		if slices.Contains(names, name) {
-			return invalid(name, "is there twice")
+		name, _, err := names.rename(m.name, m.escaped)
+		if err != nil {
+			return err
 		}
-		names = append(names, name)
 		if name != m.name {
 			changed = append(changed, x.body[last:m.nameAt]...)
 			changed = quote(changed, name)
 			last = m.nameEnd
 		}
-		if strings.HasSuffix(name, "_id") && m.value.Kind() == '"' {
+		if !m.escaped && strings.HasSuffix(name, "_id") && m.value.Kind() == '"' {
 			if digits := string(m.value[1 : len(m.value)-1]); isID(digits) {
 				changed = append(changed, x.body[last:m.valueAt]...)
 				changed = append(changed, digits...)
@@ -252,16 +270,17 @@ func textAfter(body, name []byte) bool {
 // member is one member of the object that a body is.
 type member struct {
 	name            string
-	nameAt, nameEnd int // where the name stands, quotes included
+	escaped         bool // the name, somehow
+	nameAt, nameEnd int  // where the name stands, quotes included
 	value           jsontext.Value
 	valueAt         int
 }
 
 // eachMember calls f for each member of a body.
 func eachMember(body []byte, f func(member) error) error {
-	d := jsontext.NewDecoder(bytes.NewReader(body))
+	d := jsontext.NewDecoder(bytes.NewBuffer(body)) // which it does not copy
 	if d.PeekKind() != '{' {
-		return invalid("", "the body must be a JSON object")
+		return malformed("the body must be a JSON object")
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return decodeFailure(err)
@@ -276,7 +295,7 @@ func eachMember(body []byte, f func(member) error) error {
 		if err != nil {
 			return decodeFailure(err)
 		}
-		m := member{name: string(name), nameAt: end - len(raw), nameEnd: end}
+		m := member{name: string(name), escaped: len(raw) != len(name)+len(`""`), nameAt: end - len(raw), nameEnd: end}
 		if m.value, err = d.ReadValue(); err != nil {
 			return decodeFailure(err)
 		}
@@ -289,7 +308,7 @@ func eachMember(body []byte, f func(member) error) error {
 		return decodeFailure(err)
 	}
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
-		return invalid("", "something follows the JSON object")
+		return malformed("something follows the JSON object")
 	}
 	return nil
 }

@@ -32,8 +32,11 @@ type Config struct {
 	JSONDepth int
 	// HeaderTimeout is the time to send the header block. Default 5 s.
 	HeaderTimeout time.Duration
+	// ReadingBytes bounds the memory of all bodies that are being read at a time. Default 256 MiB,
+	// and never less than two of the largest bodies.
+	ReadingBytes int64
 	// BodyTimeout is the time to send a body, or to take an answer, plus one second for each
-	// BodyBytesPerSecond bytes. Default 10 s and 256 KiB.
+	// BodyBytesPerSecond bytes that have come. Default 10 s and 256 KiB.
 	BodyTimeout        time.Duration
 	BodyBytesPerSecond int64
 	// IdleTimeout is how long a connection may rest between two requests. Default 60 s.
@@ -51,6 +54,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.HeaderBytes, 16<<10)
 	orDefault(&c.JSONDepth, 16)
 	orDefault(&c.HeaderTimeout, 5*time.Second)
+	orDefault(&c.ReadingBytes, 256<<20)
 	orDefault(&c.BodyTimeout, 10*time.Second)
 	orDefault(&c.BodyBytesPerSecond, 256<<10)
 	orDefault(&c.IdleTimeout, time.Minute)

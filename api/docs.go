@@ -51,7 +51,7 @@ func newDocs() *docs {
 	return &docs{assets: ui, page: file{"text/html; charset=utf-8", policy, page.Bytes()}}
 }
 
-// serve answers the files of the page.
+// serve answers the files of the page, always whole: ranges and conditions are for what is cached.
 func (d *docs) serve(w http.ResponseWriter, r *http.Request) error {
 	name := strings.TrimPrefix(r.URL.Path, docsPrefix)
 	if name == "" {
@@ -60,7 +60,9 @@ func (d *docs) serve(w http.ResponseWriter, r *http.Request) error {
 	// They are stored compressed. What is not there is answered like everything that is not there.
 	for _, stored := range []string{name, name + ".gz"} {
 		if info, err := fs.Stat(static.FS, stored); err == nil && !info.IsDir() {
-			d.assets.ServeHTTP(w, r)
+			plain := *r
+			plain.Header = http.Header{"Accept-Encoding": r.Header["Accept-Encoding"]}
+			d.assets.ServeHTTP(w, &plain)
 			return nil
 		}
 	}

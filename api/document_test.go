@@ -209,6 +209,20 @@ func TestDocs(t *testing.T) {
 			t.Errorf("/docs/%s: %d %v", file, r.status, r.header)
 		}
 	}
+	// Ranges and conditions are for what may be cached.
+	whole := w.send(http.MethodGet, "/docs/swagger-ui.css", "").text
+	for _, header := range [][]string{
+		{"Range", "bytes=99999999-"},
+		{"Range", "bytes=0-1"},
+		{"If-Match", `"x"`},
+		{"If-None-Match", "*"},
+		{"If-Unmodified-Since", "Mon, 02 Jan 2006 15:04:05 GMT"},
+	} {
+		r := w.send(http.MethodGet, "/docs/swagger-ui.css", "", header...)
+		if r.status != http.StatusOK || r.text != whole || r.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%v: %d, %d bytes of %d, %v", header, r.status, len(r.text), len(whole), r.header)
+		}
+	}
 	if r := w.send(http.MethodGet, "/docs/", ""); r.header.Get("Content-Security-Policy") != policy {
 		t.Error("/docs/ has no policy")
 	}

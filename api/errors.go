@@ -114,11 +114,16 @@ func methodNotAllowed(methods map[string]*operation) error {
 	return &refusal{code: CodeMethodNotAllowed, message: "this address has another method", allow: strings.Join(names, ", ")}
 }
 
-// invalid is an invalid_request. It names the member or parameter at fault as it was sent, if that
+// malformed is an invalid_request that is about no single member or parameter.
+func malformed(sentence string) *service.Error {
+	return &service.Error{Code: service.CodeInvalidRequest, Message: sentence}
+}
+
+// invalid is an invalid_request about a member or parameter. It names that as it was sent, if it
 // looks like a name, and quotes nothing else of what was sent.
 func invalid(field, problem string) *service.Error {
 	if service.CheckName("", field) != nil {
-		return &service.Error{Code: service.CodeInvalidRequest, Message: problem}
+		return malformed("a member or parameter " + problem)
 	}
 	return service.Invalid(field, "%s", problem)
 }
@@ -172,7 +177,7 @@ func classify(r *http.Request, err error) (*service.Error, *refusal) {
 	}
 	if routed, ok := errors.AsType[*echo.HTTPError](err); ok && routed.Code == http.StatusBadRequest {
 		// Found while binding. What can be wrong is checked before; this is for what was forgotten.
-		return invalid("", "a parameter is not valid"), nil
+		return malformed("a parameter is not valid"), nil
 	}
 	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		// The client went away, or looks like it: it may have closed its half of the connection

@@ -34,9 +34,10 @@ type server struct {
 
 	exchanges sync.Pool // *exchange
 	buffers   sync.Pool // *[]byte
+	reading   budget    // of the buffers that are in use
 
 	// The values of headers that answers have. They are shared and never modified.
-	noStore, noSniff, noReferrer, jsonType []string
+	noStore, noSniff, noReferrer, jsonType, closing []string
 }
 
 // NewHandler returns the handler of the HTTP contract on a broker. It panics when the embedded
@@ -58,13 +59,15 @@ func newServer(broker *service.Broker, config Config) *server {
 		origin:     http.NewCrossOriginProtection(),
 		docs:       newDocs(),
 		echo:       echo.New(),
-		strict:     json.RejectUnknownMembers(true),
+		strict:     json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(strictBytes())),
 		idPrefix:   rand.Text()[:10] + "-",
 		noStore:    []string{"no-store"},
 		noSniff:    []string{"nosniff"},
 		noReferrer: []string{"no-referrer"},
 		jsonType:   []string{"application/json"},
+		closing:    []string{"close"},
 	}
+	s.reading.left.Store(max(config.ReadingBytes, 2*s.limits.RequestBytes))
 	s.exchanges.New = func() any { return new(exchange) }
 	s.buffers.New = func() any { return new([]byte) }
 	s.echo.Binder = binder{s}
@@ -120,6 +123,9 @@ func (s *server) admit(x *exchange, r *http.Request) (*http.Request, error) {
 		return r, missing
 	}
 	x.operation = operation
+	if r.Method == http.MethodHead {
+		r = withMethod(r, http.MethodGet) // from here on; net/http keeps the body of the answer to itself
+	}
 	// Tokens come here: who is it, and may it do this? Before anything of the request is read.
 	if err := s.readBody(x, r); err != nil {
 		return nil, err

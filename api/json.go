@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -23,12 +24,17 @@ type binder struct{ server *server }
 
 // Bind implements echo.Binder.
 func (b binder) Bind(v any, c echo.Context) error {
-	return b.server.decode(exchangeOf(c).body, v)
+	x := exchangeOf(c)
+	if err := b.server.decode(x.body, v); err != nil {
+		return err
+	}
+	x.forgetBody() // a long poll does not need it any more
+	return nil
 }
 
 func (s *server) decode(body []byte, v any) error {
 	if len(body) == 0 {
-		return invalid("", "the body is missing: send a JSON object")
+		return malformed("the body is missing: send a JSON object")
 	}
 	if err := s.checkShape(body); err != nil {
 		return err
@@ -47,25 +53,25 @@ func decodeFailure(err error) error {
 			return invalidField(syntax.JSONPointer, "is there twice")
 		}
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return invalid("", "the body ends in the middle of the JSON text")
+			return malformed("the body ends in the middle of the JSON text")
 		}
-		return invalidField(syntax.JSONPointer, "the body is not valid JSON in UTF-8, at byte "+strconv.FormatInt(syntax.ByteOffset, 10))
+		return invalidField(syntax.JSONPointer, "is not valid JSON in UTF-8 at byte "+strconv.FormatInt(syntax.ByteOffset, 10))
 	}
 	semantic, ok := errors.AsType[*json.SemanticError](err)
 	if !ok {
-		return invalid("", "the body is not valid").Because(err)
+		return malformed("the body is not valid").Because(err)
 	}
 	switch {
 	case errors.Is(err, json.ErrUnknownName):
 		return invalidField(semantic.JSONPointer, "is unknown")
 	case semantic.JSONPointer == "":
-		return invalid("", "the body must be a JSON object")
+		return malformed("the body must be a JSON object")
 	default:
 		return invalidField(semantic.JSONPointer, "has a wrong type or form")
 	}
 }
 
-// invalidField names the member at fault.
+// invalidField names the member at fault, or the body.
 func invalidField(at jsontext.Pointer, problem string) error {
 	tokens := slices.Collect(at.Tokens())
 	switch {
@@ -74,12 +80,34 @@ func invalidField(at jsontext.Pointer, problem string) error {
 	case len(tokens) > 0:
 		return invalid(tokens[0], problem)
 	}
-	return invalid("", problem)
+	return malformed("the body " + problem)
 }
 
-// checkShape refuses what the library would take: null, which is neither a value nor absent; deep
-// nesting; and more messages than a request may have, before memory is taken for them. It looks at
-// each byte outside of strings once.
+// strictBytes refuses base64 in which bits are set that belong to no byte, which the library takes:
+// then two texts would be the same bytes.
+func strictBytes() *json.Unmarshalers {
+	strict := base64.StdEncoding.Strict()
+	return json.UnmarshalFromFunc(func(d *jsontext.Decoder, to *[]byte) error {
+		value, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		text, err := jsontext.AppendUnquote(nil, value)
+		if err != nil {
+			return err
+		}
+		n, err := strict.Decode(text, text)
+		if err == nil && strict.EncodedLen(n) != len(text) {
+			err = base64.CorruptInputError(n) // it has line breaks
+		}
+		*to = text[:n]
+		return err
+	})
+}
+
+// checkShape refuses what the library would take: null, which is neither a value nor absent; −0,
+// which is no integer as the query string has them; deep nesting; and more messages than a request
+// may have, before memory is taken for them. It looks at each byte outside of strings once.
 func (s *server) checkShape(body []byte) error {
 	depth, messages := 0, 0
 	var key []byte // the last string
@@ -92,19 +120,22 @@ func (s *server) checkShape(body []byte) error {
 		case '{', '[':
 			depth++
 			if depth > s.config.JSONDepth {
-				return invalid("", "the body is nested deeper than "+strconv.Itoa(s.config.JSONDepth))
+				return malformed("the body is nested deeper than " + strconv.Itoa(s.config.JSONDepth))
 			}
 			if depth == messageDepth && body[i] == '{' {
 				if messages++; messages > s.limits.Messages {
-					limit := s.limits.RequestBytes
-					return service.ErrRequestTooLarge.With(service.Facts{MaxBytes: &limit})
+					return tooManyMessages(s.limits.Messages)
 				}
 			}
 		case '}', ']':
 			depth--
 		case 'n':
 			if bytes.HasPrefix(body[i:], []byte("null")) {
-				return nullAt(body[:i], key)
+				return valueAt(body[:i], key, "must not be null")
+			}
+		case '-':
+			if bytes.HasPrefix(body[i:], []byte("-0")) {
+				return valueAt(body[:i], key, "must not begin with -0")
 			}
 		}
 	}
@@ -134,15 +165,21 @@ func stringEnd(body []byte, start int) int {
 	}
 }
 
-// nullAt refuses a null; key is the last string before it.
-func nullAt(before, key []byte) error {
+// valueAt refuses a value; key is the last string before it.
+func valueAt(before, key []byte, problem string) error {
 	before = bytes.TrimRight(before, " \t\r\n")
 	if len(before) > 0 && before[len(before)-1] == ':' {
 		if name, err := jsontext.AppendUnquote(nil, key); err == nil {
-			return invalid(string(name), "must not be null")
+			return invalid(string(name), problem)
 		}
 	}
-	return invalid("", "null is not allowed anywhere in the body")
+	return malformed("a value in the body " + problem)
+}
+
+// tooManyMessages says what package service would.
+func tooManyMessages(most int) error {
+	message := fmt.Sprintf("a request may have at most %d messages", most)
+	return &service.Error{Code: service.CodeRequestTooLarge, Message: message}
 }
 
 // writeAnswer sends a success, by the library that is fast at it.

@@ -15,8 +15,8 @@ type exchange struct {
 	http.ResponseWriter
 	server    *server
 	operation *operation
-	body      []byte  // the whole body, in its canonical shape
-	buffer    *[]byte // what body lies in, to be used again
+	body      []byte  // the whole body, in its canonical shape; nil when it is decoded
+	buffer    *[]byte // what body was read into, to be used again; all of it counts in server.reading
 	number    uint64
 	began     time.Time
 	status    int // 0 until the answer has begun
@@ -34,7 +34,12 @@ func (s *server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	h["Referrer-Policy"] = s.noReferrer
 	if r.ContentLength != 0 {
 		// Also where the body is refused unread: net/http reads on for a while before it answers.
-		x.limitReading(s.config.bodyTime(s.declared(r)))
+		x.limitReading(s.config.bodyTime(0))
+	}
+	if r.ContentLength < 0 {
+		// net/http hides a Content-Length that came along. A proxy may have gone by it, and what it took
+		// for more of this body is no request of whoever comes next on the connection.
+		x.hangUp()
 	}
 	return x
 }
@@ -58,9 +63,7 @@ func (s *server) end(x *exchange, r *http.Request) {
 }
 
 func (s *server) release(x *exchange) {
-	if x.buffer != nil && cap(*x.buffer) <= keptBuffer {
-		s.buffers.Put(x.buffer)
-	}
+	x.forgetBody()
 	*x = exchange{}
 	s.exchanges.Put(x)
 }
@@ -118,6 +121,9 @@ func (x *exchange) Write(b []byte) (int, error) {
 	x.size += int64(n)
 	return n, err
 }
+
+// hangUp closes the connection after the answer: what follows on it is no request.
+func (x *exchange) hangUp() { x.Header()["Connection"] = x.server.closing }
 
 // limitReading sets how long after its beginning the rest of the request may still be read; 0 is
 // without limit.

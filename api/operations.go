@@ -173,6 +173,9 @@ func loadOperations() (*operations, error) {
 				return nil, fmt.Errorf("%s %s: %w", method, path, err)
 			}
 		}
+		if get := methods[http.MethodGet]; get != nil && get.hasHead() {
+			methods[http.MethodHead] = get
+		}
 		if !strings.Contains(path, "{") {
 			o.exact[path] = methods
 			continue
@@ -187,6 +190,9 @@ func loadOperations() (*operations, error) {
 	}
 	return o, nil
 }
+
+// hasHead: load balancers ask these for the head alone.
+func (o *operation) hasHead() bool { return o.id == "health" || o.id == "ready" }
 
 func (d *documentPart) operation(method, path string, shared []parameterPart, part *operationPart) (*operation, error) {
 	o := &operation{

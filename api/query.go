@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/topiq/topiq/service"
 )
 
@@ -28,14 +30,14 @@ func parseQuery(raw string) ([]pair, error) {
 		name, value, _ := strings.Cut(part, "=")
 		name, err := url.QueryUnescape(name)
 		if err != nil || strings.Contains(part, ";") {
-			return nil, invalid("", "the query string is malformed")
+			return nil, malformed("the query string is malformed")
 		}
 		value, err = url.QueryUnescape(value)
 		if err != nil || !utf8.ValidString(value) {
 			return nil, invalid(name, "is malformed")
 		}
 		if len(pairs) == maxParameters {
-			return nil, invalid("", "there are too many parameters")
+			return nil, malformed("there are too many parameters")
 		}
 		if slices.ContainsFunc(pairs, func(p pair) bool { return p.name == name }) {
 			return nil, invalid(name, "is there twice")
@@ -81,7 +83,8 @@ func (p *parameter) check(value string) string {
 			return "must be an integer in digits, from " + strconv.FormatInt(p.least, 10)
 		}
 	case moment:
-		if _, err := time.Parse(time.RFC3339Nano, value); err != nil {
+		// As in a body: package time takes more than RFC 3339.
+		if err := json.Unmarshal(quote(nil, value), new(time.Time)); err != nil {
 			return "must be a time like 2026-03-01T09:30:00Z"
 		}
 	case text:

@@ -3,6 +3,7 @@ package api
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -69,12 +70,32 @@ func ownPort(r *http.Request, port string) bool {
 // programs send, passes. There are no CORS headers, so no other page can read an answer either.
 func (s *server) checkOrigin(r *http.Request, moves bool) error {
 	if moves && r.Method == http.MethodGet {
-		asWrite := *r
-		asWrite.Method = http.MethodPost
-		r = &asWrite
+		if partOfAnotherPage(r) {
+			return errCrossOrigin
+		}
+		r = withMethod(r, http.MethodPost)
 	}
 	if s.origin.Check(r) != nil {
 		return errCrossOrigin
 	}
 	return nil
+}
+
+// partOfAnotherPage reports whether a GET is for an image, or from a page of another host. Browsers
+// send neither Origin nor Sec-Fetch-Site with it when this broker is not on a loopback address and
+// is reached by plain HTTP.
+func partOfAnotherPage(r *http.Request) bool {
+	if strings.HasPrefix(strings.ToLower(r.Header.Get("Accept")), "image/") {
+		return true
+	}
+	referer := r.Header.Get("Referer")
+	page, err := url.Parse(referer)
+	return referer != "" && (err != nil || !strings.EqualFold(page.Host, r.Host))
+}
+
+// withMethod returns a request that is r but for its method.
+func withMethod(r *http.Request, method string) *http.Request {
+	changed := *r
+	changed.Method = method
+	return &changed
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -172,6 +173,75 @@ func TestPipeline(t *testing.T) {
 	<-written
 }
 
+// TestLengthAndChunks: a body with a length and with chunks may be taken for a shorter or a longer one
+// by a proxy. Whatever is answered, what follows on the connection is no request.
+func TestLengthAndChunks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nothing(), service.Limits{}, apitest.AnyRequest())
+	host := strings.TrimPrefix(w.URL, "http://")
+	const asJSON = "Content-Type: application/json"
+	for _, c := range []struct {
+		line, header, body string
+		want               int
+	}{
+		{"POST /topics", asJSON, `{"name":"chunks"}`, ok},
+		{"POST /topics", asJSON, "", malformed},
+		{"POST /topics", "Content-Type: text/plain", "{}", notJSON},
+		{"POST /nothing", asJSON, "{}", notFound},
+		{"POST /healthz", asJSON, "{}", http.StatusMethodNotAllowed},
+		{"GET /healthz", asJSON, "{}", malformed},
+		{"GET /docs/swagger-ui.css", asJSON, "{}", ok},
+		{"POST /topics", asJSON + "\r\nOrigin: http://evil.test", "{}", forbidden},
+		{"POST http://evil.test/topics", asJSON, "{}", http.StatusMisdirectedRequest},
+	} {
+		connection := dial(t, w.URL)
+		chunks := "0\r\n\r\n"
+		if c.body != "" {
+			chunks = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(c.body), c.body)
+		}
+		_, _ = fmt.Fprintf(connection, "%s HTTP/1.1\r\nHost: %s\r\n%s\r\nContent-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n%sGET /info HTTP/1.1\r\nHost: %s\r\n\r\n",
+			c.line, host, c.header, chunks, host)
+		reader := bufio.NewReader(connection)
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		if response.StatusCode != c.want || !response.Close {
+			t.Errorf("%s, %s: %d, closed: %t", c.line, c.header, response.StatusCode, response.Close)
+		}
+		if more, _ := io.ReadAll(reader); len(more) > 0 {
+			t.Errorf("%s, %s: a second answer: %.100s", c.line, c.header, more)
+		}
+	}
+}
+
+// TestHead: load balancers ask for the head of the two answers alone.
+func TestHead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nothing(), service.Limits{})
+	head := func(target string, want int) {
+		t.Helper()
+		a := w.raw("HEAD " + target + " HTTP/1.1\r\nHost: %HOST%\r\nConnection: close\r\n\r\n")
+		got := w.send(http.MethodGet, target, "")
+		if a.status != want || a.text != "" || a.header.Get("Content-Length") != strconv.Itoa(len(got.text)) {
+			t.Errorf("HEAD %s: %d %q %v, want %d", target, a.status, a.text, a.header, want)
+		}
+	}
+	head("/healthz", ok)
+	head("/readyz", ok)
+	head("/healthz?x=1", malformed)
+	fault := errors.New("the disk is on fire")
+	w.fault.Store(&fault)
+	head("/readyz", http.StatusServiceUnavailable)
+	head("/healthz", ok)
+	w.fault.Store(nil)
+	if r := w.send(http.MethodPost, "/readyz", ""); r.header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST /readyz: %d %v", r.status, r.header)
+	}
+}
+
 // Row 61: nothing that came in stands in a header of an answer.
 func TestNothingIsEchoedInHeaders(t *testing.T) {
 	t.Parallel()
@@ -229,6 +299,40 @@ func TestRacingConsumers(t *testing.T) {
 	}
 	if r := w.send(http.MethodGet, fmt.Sprintf("/consumer/consume?topic=race&consumer_id=%d", consumer), ""); r.code() != "no_message" {
 		t.Errorf("at the end: %s", r.text)
+	}
+}
+
+// TestNothingIsMovedForNobody: whoever goes away while it waits for a message leaves it to the next.
+func TestNothingIsMovedForNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nothing(), service.Limits{}, apitest.AnyRequest())
+	ended := make(chan struct{})
+	server := newHTTPServer(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.Handler.ServeHTTP(rw, r)
+		ended <- struct{}{}
+	}), api.Config{})
+	producer := w.send(http.MethodPost, "/producer/register", `{"topic":"t"}`).id("producer_id")
+	consumer := w.send(http.MethodPost, "/consumer/register", `{"topic":"t"}`).id("consumer_id")
+	const path = "/consumer/consume"
+	query := fmt.Sprintf("%s?topic=t&consumer_id=%d&wait=60", path, consumer)
+	body := fmt.Sprintf(`{"topic":"t","consumer_id":%d,"wait":60}`, consumer)
+	for _, text := range []string{
+		post(path, body), get(query), strings.Replace(post(path, body), "POST", "GET", 1), post(query, ""),
+		fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %%HOST%%\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+			path, len(body), body),
+	} {
+		connection := dial(t, server.URL)
+		_, _ = io.WriteString(connection, strings.ReplaceAll(text, "%HOST%", strings.TrimPrefix(server.URL, "http://")))
+		_ = connection.Close()
+		select {
+		case <-ended:
+		case <-time.After(rawTimeout):
+			t.Fatalf("%q still waits", text)
+		}
+	}
+	w.send(http.MethodPost, "/producer/produce", fmt.Sprintf(`{"topic":"t","producer_id":%d,"message":"x"}`, producer))
+	if r := w.send(http.MethodGet, fmt.Sprintf("/size?topic=t&consumer_id=%d", consumer), ""); r.id("size") != 1 {
+		t.Errorf("%d %s", r.status, r.text)
 	}
 }
 

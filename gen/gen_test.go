@@ -2,11 +2,13 @@ package gen
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
+	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -69,12 +71,15 @@ func document(t *testing.T) *openapi3.T {
 	return doc
 }
 
-// eachOperation runs f as a sub-test for every operation of the document.
-func eachOperation(t *testing.T, doc *openapi3.T, f func(t *testing.T, op *openapi3.Operation)) {
-	t.Helper()
-	for _, path := range doc.Paths.InMatchingOrder() {
-		for method, op := range doc.Paths.Value(path).Operations() {
-			t.Run(method+" "+path, func(t *testing.T) { f(t, op) })
+// operations returns the operations of the document, each with its method and path.
+func operations(doc *openapi3.T) iter.Seq2[string, *openapi3.Operation] {
+	return func(yield func(string, *openapi3.Operation) bool) {
+		for _, path := range doc.Paths.InMatchingOrder() {
+			for method, op := range doc.Paths.Value(path).Operations() {
+				if !yield(method+" "+path, op) {
+					return
+				}
+			}
 		}
 	}
 }
@@ -84,7 +89,7 @@ func codes(t *testing.T, doc *openapi3.T) []string {
 	t.Helper()
 	var all []string
 	for _, v := range doc.Components.Schemas["FailureCode"].Value.Enum {
-		all = append(all, v.(string))
+		all = append(all, fmt.Sprint(v))
 	}
 	if len(all) == 0 {
 		t.Fatal("FailureCode has no values")
@@ -95,6 +100,7 @@ func codes(t *testing.T, doc *openapi3.T) []string {
 // TestNothingIsFilledIn: generated clients send defaults, and Swagger UI sends examples, as if
 // somebody had asked for them.
 func TestNothingIsFilledIn(t *testing.T) {
+	t.Parallel()
 	doc := document(t)
 	for name, schema := range doc.Components.Schemas {
 		for member, v := range schema.Value.Properties {
@@ -103,21 +109,22 @@ func TestNothingIsFilledIn(t *testing.T) {
 			}
 		}
 	}
-	eachOperation(t, doc, func(t *testing.T, op *openapi3.Operation) {
+	for where, op := range operations(doc) {
 		for _, p := range op.Parameters {
 			if p.Value.Schema.Value.Default != nil {
-				t.Errorf("parameter %s has a default", p.Value.Name)
+				t.Errorf("%s: parameter %s has a default", where, p.Value.Name)
 			}
 			if !p.Value.Required && (p.Value.Example != nil || len(p.Value.Examples) > 0) {
-				t.Errorf("parameter %s is optional and has an example", p.Value.Name)
+				t.Errorf("%s: parameter %s is optional and has an example", where, p.Value.Name)
 			}
 		}
-	})
+	}
 }
 
 func TestDocumentIsValid(t *testing.T) {
+	t.Parallel()
 	doc := document(t)
-	if err := doc.Validate(context.Background(), openapi3.EnableExamplesValidation()); err != nil {
+	if err := doc.Validate(t.Context(), openapi3.EnableExamplesValidation()); err != nil {
 		t.Fatal(err)
 	}
 	if doc.OpenAPI != "3.0.3" {
@@ -126,34 +133,35 @@ func TestDocumentIsValid(t *testing.T) {
 }
 
 func TestOperationsAreDescribed(t *testing.T) {
+	t.Parallel()
 	ids := map[string]bool{}
-	eachOperation(t, document(t), func(t *testing.T, op *openapi3.Operation) {
+	for where, op := range operations(document(t)) {
 		if op.OperationID == "" || ids[op.OperationID] {
-			t.Errorf("operationId %q is empty or used twice", op.OperationID)
+			t.Errorf("%s: operationId %q is empty or used twice", where, op.OperationID)
 		}
 		ids[op.OperationID] = true
 		if len(op.Tags) != 1 {
-			t.Errorf("tags: %v, want one", op.Tags)
+			t.Errorf("%s: tags: %v, want one", where, op.Tags)
 		}
 		if op.Summary == "" || op.Description == "" {
-			t.Error("summary or description is missing")
+			t.Errorf("%s: summary or description is missing", where)
 		}
 		for _, p := range op.Parameters {
 			if p.Value.Description == "" {
-				t.Errorf("parameter %s has no description", p.Value.Name)
+				t.Errorf("%s: parameter %s has no description", where, p.Value.Name)
 			}
 		}
 		if op.RequestBody != nil {
-			checkContent(t, "request", op.RequestBody.Value.Content, "application/json")
+			checkContent(t, where+", request", op.RequestBody.Value.Content, "application/json")
 		}
 		for status, r := range op.Responses.Map() {
 			if status == "200" {
-				checkContent(t, status, r.Value.Content, "")
+				checkContent(t, where+", "+status, r.Value.Content, "")
 				continue
 			}
-			checkContent(t, status, r.Value.Content, "application/json")
+			checkContent(t, where+", "+status, r.Value.Content, "application/json")
 		}
-	})
+	}
 }
 
 // checkContent fails unless there is exactly one content type, with an example.
@@ -176,13 +184,14 @@ func checkContent(t *testing.T, what string, content openapi3.Content, wantType 
 // that a failure's description names are exactly those of its examples, and
 // each belongs to the status.
 func TestFailureCodes(t *testing.T) {
+	t.Parallel()
 	doc := document(t)
 	known := codes(t, doc)
 	used := map[string]bool{}
 	for _, c := range serverWide {
 		used[string(c)] = true
 	}
-	eachOperation(t, doc, func(t *testing.T, op *openapi3.Operation) {
+	for where, op := range operations(doc) {
 		for status, r := range op.Responses.Map() {
 			if status == "200" {
 				continue
@@ -195,26 +204,26 @@ func TestFailureCodes(t *testing.T) {
 				}
 			}
 			if len(named) == 0 {
-				t.Errorf("%s: the description names no code", status)
+				t.Errorf("%s: %s: the description names no code", where, status)
 			}
 			shown := map[string]bool{}
 			for name, ex := range r.Value.Content["application/json"].Examples {
 				code, _ := ex.Value.Value.(map[string]any)["code"].(string)
 				if code != name {
-					t.Errorf("%s: example %s has code %q", status, name, code)
+					t.Errorf("%s: %s: example %s has code %q", where, status, name, code)
 				}
 				shown[code] = true
 			}
 			if !maps.Equal(named, shown) {
-				t.Errorf("%s: the description names %v, the examples show %v", status, named, shown)
+				t.Errorf("%s: %s: the description names %v, the examples show %v", where, status, named, shown)
 			}
 			for code := range named {
 				if !slices.Contains(statusOf[status], wire.FailureCode(code)) {
-					t.Errorf("%s: %s does not belong to this status", status, code)
+					t.Errorf("%s: %s: %s does not belong to this status", where, status, code)
 				}
 			}
 		}
-	})
+	}
 	for _, code := range known {
 		if !used[code] {
 			t.Errorf("no operation answers %s", code)
@@ -235,6 +244,7 @@ func TestFailureCodes(t *testing.T) {
 // TestSchemasAreFlat keeps what generators of other languages stumble over out
 // of the document, and requests closed.
 func TestSchemasAreFlat(t *testing.T) {
+	t.Parallel()
 	doc := document(t)
 	for name, s := range doc.Components.Schemas {
 		if v := s.Value; len(v.OneOf)+len(v.AnyOf)+len(v.AllOf) > 0 || v.Not != nil {
@@ -254,11 +264,11 @@ func TestSchemasAreFlat(t *testing.T) {
 			t.Errorf("%s accepts unknown members", name)
 		}
 	}
-	eachOperation(t, doc, func(t *testing.T, op *openapi3.Operation) {
+	for where, op := range operations(doc) {
 		for _, p := range op.Parameters {
-			checkInteger(t, p.Value.Name, p.Value.Schema.Value)
+			checkInteger(t, where+", "+p.Value.Name, p.Value.Schema.Value)
 		}
-	})
+	}
 }
 
 // checkInteger fails if v is an integer that some language cannot read exactly.
@@ -275,6 +285,7 @@ func checkInteger(t *testing.T, name string, v *openapi3.Schema) {
 // TestExamplesFitTheGeneratedTypes decodes examples of requests and answers
 // into the Go types and back: nothing gets lost on the way.
 func TestExamplesFitTheGeneratedTypes(t *testing.T) {
+	t.Parallel()
 	types := map[string]func() any{
 		"ConsumeRequest":            func() any { return new(wire.ConsumeRequest) },
 		"ConsumeResult":             func() any { return new(wire.ConsumeResult) },
@@ -306,7 +317,7 @@ func TestExamplesFitTheGeneratedTypes(t *testing.T) {
 		"UnregisterProducerRequest": func() any { return new(wire.UnregisterProducerRequest) },
 		"UnregisterProducerResult":  func() any { return new(wire.UnregisterProducerResult) },
 	}
-	check := func(t *testing.T, content openapi3.Content) {
+	check := func(content openapi3.Content) {
 		media := content["application/json"]
 		if media == nil || media.Schema.Ref == "" {
 			return
@@ -338,14 +349,14 @@ func TestExamplesFitTheGeneratedTypes(t *testing.T) {
 			}
 		}
 	}
-	eachOperation(t, document(t), func(t *testing.T, op *openapi3.Operation) {
+	for _, op := range operations(document(t)) {
 		if op.RequestBody != nil {
-			check(t, op.RequestBody.Value.Content)
+			check(op.RequestBody.Value.Content)
 		}
 		for _, r := range op.Responses.Map() {
-			check(t, r.Value.Content)
+			check(r.Value.Content)
 		}
-	})
+	}
 }
 
 func sameJSON(t *testing.T, a, b []byte) bool {
@@ -357,14 +368,13 @@ func sameJSON(t *testing.T, a, b []byte) bool {
 	if err := json.Unmarshal(b, &y); err != nil {
 		t.Fatal(err)
 	}
-	xs, _ := json.Marshal(x)
-	ys, _ := json.Marshal(y)
-	return bytes.Equal(xs, ys)
+	return reflect.DeepEqual(x, y)
 }
 
 // TestEmptyIsNotAbsent: an empty message is a message, and an empty answer of a
 // consume with parameters still has its array.
 func TestEmptyIsNotAbsent(t *testing.T) {
+	t.Parallel()
 	var text wire.Text
 	blob := wire.Bytes{}
 	for _, c := range []struct {
@@ -392,6 +402,7 @@ func TestEmptyIsNotAbsent(t *testing.T) {
 
 // TestEmbeddedDocument: the copy inside the server package is this document.
 func TestEmbeddedDocument(t *testing.T) {
+	t.Parallel()
 	embedded, err := wireserver.GetSpecJSON()
 	if err != nil {
 		t.Fatal(err)
@@ -408,11 +419,12 @@ func TestEmbeddedDocument(t *testing.T) {
 // TestClientStaysLight: a user of the client compiles no server and no
 // validator.
 func TestClientStaysLight(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "./wireclient").Output()
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./wireclient").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dep := range strings.Fields(string(out)) {
+	for dep := range strings.FieldsSeq(string(out)) {
 		for _, heavy := range []string{"labstack/echo", "getkin/kin-openapi", "yaml"} {
 			if strings.Contains(dep, heavy) {
 				t.Errorf("wireclient needs %s", dep)
@@ -424,6 +436,7 @@ func TestClientStaysLight(t *testing.T) {
 // TestDocumentHasNoTabs: YAML forbids them for indentation, and some tools
 // forget to say so.
 func TestDocumentHasNoTabs(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile(documentPath)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -54,6 +55,7 @@ func NewBroker(store Store, config Config) *Broker {
 	writes := config.Limits.QueueRequests
 	reads := writes + config.Limits.Waiters // all who wait may wake at once
 	b.commits = newLanes(props.Lanes, queue(writes), b.commitGroup)
+	b.commits.groupBytes = cmp.Or(props.GroupBytes, b.commits.groupBytes)
 	b.moves = newLanes(props.Lanes, queue(writes), b.moveGroup)
 	b.heads = newLanes(min(props.Lanes, 4), queue(reads), b.readHeads)
 	b.consumers = newLanes(min(props.Lanes, 4), queue(reads), b.readConsumers)

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -44,6 +45,36 @@ func TestLanesGroupWhatArrivesWhileOneIsUnderWay(t *testing.T) {
 		callers.Wait()
 		if len(sizes) != 2 || sizes[0] != 1 || sizes[1] != 9 {
 			t.Errorf("groups of %v, want [1 9]", sizes)
+		}
+	})
+}
+
+func TestLanesGroupAsMuchAsTheStoreTakes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var groups [][]int
+		l := newLanes(1, &quota{requests: 100, bytes: 100}, func(lane int, group []*intJob) {
+			var weights []int
+			for _, j := range group {
+				weights = append(weights, int(j.weight))
+			}
+			groups = append(groups, weights)
+			<-release
+			double(lane, group)
+		})
+		l.groupBytes = 10
+		for _, weight := range []int64{1, 6, 4, 1, 20, 3} {
+			if err := l.submit(0, newJob[int, int](t.Context(), 1, weight)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		close(release)
+		synctest.Wait()
+		// The first is under way before the others come, and the one that is too large goes alone.
+		if want := "[[1] [6 4] [1] [20] [3]]"; fmt.Sprint(groups) != want {
+			t.Errorf("groups of %v, want %s", groups, want)
 		}
 	})
 }

@@ -151,7 +151,7 @@ func (l *Limits) checkPayloads(payloads []Payload) error {
 		return Invalid("messages", "must hold at least one message")
 	}
 	if len(payloads) > l.Messages {
-		return &Error{Code: CodeRequestTooLarge, Message: "too many messages in one request", Facts: Facts{MaxBytes: fact(l.RequestBytes)}}
+		return &Error{Code: CodeRequestTooLarge, Message: fmt.Sprintf("a request may have at most %d messages", l.Messages)}
 	}
 	var total int64
 	for i := range payloads {

@@ -44,6 +44,9 @@ type Properties struct {
 	Durability Durability
 	// Lanes is how many groups may be committing at a time (P7). At least 1, at most Buckets.
 	Lanes int
+	// GroupBytes is how much one group of appends may weigh, 0 for the broker's own bound. A single
+	// request that weighs more is a group by itself.
+	GroupBytes int64
 	// Shared says that other brokers may write to the same store: then long polls must be woken for
 	// what is committed elsewhere (P12).
 	Shared bool

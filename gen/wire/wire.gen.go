@@ -348,7 +348,7 @@ type Failure struct {
 	// Incarnation The incarnation of a topic. It changes when the history of the topic may have changed.
 	Incarnation *Incarnation `json:"incarnation,omitempty"`
 
-	// MaxBytes message_too_large, request_too_large; the limit.
+	// MaxBytes message_too_large, request_too_large; the limit, if it is one of bytes.
 	MaxBytes *int64 `json:"max_bytes,omitempty"`
 
 	// Message A sentence for people. Its wording may change.

@@ -120,7 +120,9 @@ type ClientInterface interface {
 	// `offset_out_of_range`, `offset_behind`.
 	//
 	// Some HTTP libraries and proxies silently repeat a GET. To consume plainly, prefer the POST form of
-	// this call. A browser page of another site is refused, because this GET changes state.
+	// this call. A browser page of another site is refused, because this GET changes state, and so is a
+	// request for an image. A broker that is reached by plain HTTP under a name other than `localhost` may
+	// not see which page a browser asks for: put TLS in front of it.
 	//
 	// Corresponds with GET /consumer/consume (the `Consume` operationId).
 	Consume(ctx context.Context, params *ConsumeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -235,7 +237,8 @@ type ClientInterface interface {
 
 	// Health Is the process up?
 	//
-	// Answers as long as the process serves requests. The store is not asked. Needs no token.
+	// Answers as long as the process serves requests. The store is not asked. Needs no token. A `HEAD` is
+	// answered alike, without the body.
 	//
 	// Corresponds with GET /healthz (the `Health` operationId).
 	Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -393,7 +396,7 @@ type ClientInterface interface {
 	// Ready Can the broker work?
 	//
 	// Answers `200` when the store answers too, and `503` while it does not or while the broker starts or
-	// stops. Needs no token.
+	// stops. Needs no token. A `HEAD` is answered alike, without the body.
 	//
 	// Corresponds with GET /readyz (the `Ready` operationId).
 	Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -517,7 +520,9 @@ type ClientInterface interface {
 // `offset_out_of_range`, `offset_behind`.
 //
 // Some HTTP libraries and proxies silently repeat a GET. To consume plainly, prefer the POST form of
-// this call. A browser page of another site is refused, because this GET changes state.
+// this call. A browser page of another site is refused, because this GET changes state, and so is a
+// request for an image. A broker that is reached by plain HTTP under a name other than `localhost` may
+// not see which page a browser asks for: put TLS in front of it.
 //
 // Corresponds with GET /consumer/consume (the `Consume` operationId).
 func (c *Client) Consume(ctx context.Context, params *ConsumeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -732,7 +737,8 @@ func (c *Client) UnregisterConsumer(ctx context.Context, body UnregisterConsumer
 
 // Health Is the process up?
 //
-// Answers as long as the process serves requests. The store is not asked. Needs no token.
+// Answers as long as the process serves requests. The store is not asked. Needs no token. A `HEAD` is
+// answered alike, without the body.
 //
 // Corresponds with GET /healthz (the `Health` operationId).
 func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -990,7 +996,7 @@ func (c *Client) UnregisterProducer(ctx context.Context, body UnregisterProducer
 // Ready Can the broker work?
 //
 // Answers `200` when the store answers too, and `503` while it does not or while the broker starts or
-// stops. Needs no token.
+// stops. Needs no token. A `HEAD` is answered alike, without the body.
 //
 // Corresponds with GET /readyz (the `Ready` operationId).
 func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2441,7 +2447,9 @@ type ClientWithResponsesInterface interface {
 	// `offset_out_of_range`, `offset_behind`.
 	//
 	// Some HTTP libraries and proxies silently repeat a GET. To consume plainly, prefer the POST form of
-	// this call. A browser page of another site is refused, because this GET changes state.
+	// this call. A browser page of another site is refused, because this GET changes state, and so is a
+	// request for an image. A broker that is reached by plain HTTP under a name other than `localhost` may
+	// not see which page a browser asks for: put TLS in front of it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2560,7 +2568,8 @@ type ClientWithResponsesInterface interface {
 
 	// HealthWithResponse Is the process up?
 	//
-	// Answers as long as the process serves requests. The store is not asked. Needs no token.
+	// Answers as long as the process serves requests. The store is not asked. Needs no token. A `HEAD` is
+	// answered alike, without the body.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2726,7 +2735,7 @@ type ClientWithResponsesInterface interface {
 	// ReadyWithResponse Can the broker work?
 	//
 	// Answers `200` when the store answers too, and `503` while it does not or while the broker starts or
-	// stops. Needs no token.
+	// stops. Needs no token. A `HEAD` is answered alike, without the body.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5581,7 +5590,9 @@ func (r ListProducersReply) ContentType() string {
 // `offset_out_of_range`, `offset_behind`.
 //
 // Some HTTP libraries and proxies silently repeat a GET. To consume plainly, prefer the POST form of
-// this call. A browser page of another site is refused, because this GET changes state.
+// this call. A browser page of another site is refused, because this GET changes state, and so is a
+// request for an image. A broker that is reached by plain HTTP under a name other than `localhost` may
+// not see which page a browser asks for: put TLS in front of it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5760,7 +5771,8 @@ func (c *ClientWithResponses) UnregisterConsumerWithResponse(ctx context.Context
 
 // HealthWithResponse Is the process up?
 //
-// Answers as long as the process serves requests. The store is not asked. Needs no token.
+// Answers as long as the process serves requests. The store is not asked. Needs no token. A `HEAD` is
+// answered alike, without the body.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5986,7 +5998,7 @@ func (c *ClientWithResponses) UnregisterProducerWithResponse(ctx context.Context
 // ReadyWithResponse Can the broker work?
 //
 // Answers `200` when the store answers too, and `503` while it does not or while the broker starts or
-// stops. Needs no token.
+// stops. Needs no token. A `HEAD` is answered alike, without the body.
 //
 // Returns a wrapper object for the known response body format(s).
 //
