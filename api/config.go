@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/net/netutil"
+
+	"github.com/topiq/topiq/service"
 )
 
 // Config is what the handler and the HTTP server can be told. The zero value works: it is for a
@@ -61,6 +63,9 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Connections, defaultConnections(openFiles()))
 	return c
 }
+
+// readingBytes is ReadingBytes, but never less than two of the largest bodies.
+func (c *Config) readingBytes(l *service.Limits) int64 { return max(c.ReadingBytes, 2*l.RequestBytes) }
 
 func orDefault[T comparable](v *T, d T) {
 	var zero T

@@ -385,7 +385,7 @@ func infoResult(p service.Properties, l *service.Limits, c *Config) wire.InfoRes
 			AnswerBytesDefault: l.DefaultReadBytes, AnswerBytesMax: l.ReadBytes, WaitSeconds: int64(l.Wait / time.Second),
 			HeaderBlockBytes: int64(c.HeaderBytes), JSONDepth: int64(c.JSONDepth),
 			ReadHeaderSeconds: int64(c.HeaderTimeout / time.Second), ReadBodySeconds: int64(c.BodyTimeout / time.Second),
-			ReadBodyBytesPerSecond: c.BodyBytesPerSecond, IdleSeconds: int64(c.IdleTimeout / time.Second),
+			ReadBodyBytesPerSecond: c.BodyBytesPerSecond, ReadingBytes: c.readingBytes(l), IdleSeconds: int64(c.IdleTimeout / time.Second),
 			Connections: int64(c.Connections), WaitingPollers: int64(l.Waiters),
 			QueueBytes: l.QueueBytes, QueueRequests: int64(l.QueueRequests),
 		},

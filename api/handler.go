@@ -67,7 +67,7 @@ func newServer(broker *service.Broker, config Config) *server {
 		jsonType:   []string{"application/json"},
 		closing:    []string{"close"},
 	}
-	s.reading.left.Store(max(config.ReadingBytes, 2*s.limits.RequestBytes))
+	s.reading.left.Store(config.readingBytes(&s.limits))
 	s.exchanges.New = func() any { return new(exchange) }
 	s.buffers.New = func() any { return new([]byte) }
 	s.echo.Binder = binder{s}

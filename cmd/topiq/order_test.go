@@ -89,11 +89,17 @@ func produceAll(t *testing.T, c *client.Client, name string) {
 		t.Error(err)
 		return
 	}
-	for line := range orderMessages {
-		if _, err := p.Send(t.Context(), client.Text(fmt.Sprintf("%s %d", name, line))); err != nil {
+	sizes := []int{1, 5, 25, 2, 10}
+	for line, round := 0, 0; line < orderMessages; round++ {
+		batch := make([]client.Message, min(sizes[round%len(sizes)], orderMessages-line))
+		for i := range batch {
+			batch[i] = client.Text(fmt.Sprintf("%s %d", name, line+i))
+		}
+		if _, err := p.SendBatch(t.Context(), batch); err != nil {
 			t.Errorf("%s: line %d: %v", name, line, err)
 			return
 		}
+		line += len(batch)
 	}
 	if err := p.Close(t.Context()); err != nil {
 		t.Error(err)

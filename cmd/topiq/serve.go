@@ -155,6 +155,7 @@ func (c *serveCommand) apiConfig(addr net.Addr, local bool, log *slog.Logger) ap
 		HeaderTimeout:      time.Duration(c.Limits.ReadHeaderSeconds) * time.Second,
 		BodyTimeout:        time.Duration(c.Limits.ReadBodySeconds) * time.Second,
 		BodyBytesPerSecond: int64(c.Limits.ReadBodyBytesPerSecond),
+		ReadingBytes:       int64(c.Limits.ReadingBytes),
 		IdleTimeout:        time.Duration(c.Limits.IdleSeconds) * time.Second,
 		Connections:        c.Limits.Connections,
 	}

@@ -28,6 +28,7 @@ type limitFlags struct {
 	ReadHeaderSeconds      int      `default:"5" help:"Time to send the HTTP headers of a request, in seconds."`
 	ReadBodySeconds        int      `default:"10" help:"Time to send the body of a request, in seconds; a long one gets more, see below."`
 	ReadBodyBytesPerSecond byteSize `default:"256KiB" help:"A body gets one second more for each so many bytes."`
+	ReadingBytes           byteSize `default:"256MiB" help:"Most memory for all bodies that are being read at a time, in bytes; never less than two of the largest."`
 	IdleSeconds            int      `default:"60" help:"Time a connection may be idle between two requests, in seconds."`
 	Connections            int      `default:"0" help:"Most connections at a time; 0 is 25000, or the open files that the system grants less 1000 where that is less."`
 	WaitingPollers         int      `default:"20000" help:"Most calls that wait for a message at a time."`
@@ -45,7 +46,7 @@ func (l *limitFlags) Validate() error {
 		"wait-seconds": int64(l.WaitSeconds), "header-block-bytes": int64(l.HeaderBlockBytes),
 		"json-depth": int64(l.JSONDepth), "read-header-seconds": int64(l.ReadHeaderSeconds),
 		"read-body-seconds": int64(l.ReadBodySeconds), "read-body-bytes-per-second": int64(l.ReadBodyBytesPerSecond),
-		"idle-seconds":    int64(l.IdleSeconds),
+		"reading-bytes": int64(l.ReadingBytes), "idle-seconds": int64(l.IdleSeconds),
 		"waiting-pollers": int64(l.WaitingPollers), "queue-bytes": int64(l.QueueBytes), "queue-requests": int64(l.QueueRequests),
 	} {
 		if value < 1 {
@@ -64,7 +65,8 @@ func (l *limitFlags) Validate() error {
 	case l.RequestBytes > l.QueueBytes:
 		return fmt.Errorf("--request-bytes must not be more than --queue-bytes (%d)", l.QueueBytes)
 	}
-	return nil
+	limits := l.service()
+	return limits.Validate()
 }
 
 // service returns those limits that the broker itself keeps.

@@ -47,8 +47,11 @@ func TestEveryLimitIsAFlag(t *testing.T) {
 	args, set := []string{"--store=memory:"}, map[string]int64{"name_length": service.MaxNameBytes}
 	for i, name := range want {
 		set[name] = 10_000 + int64(i)
-		if name == "queue_bytes" || name == "request_bytes" {
+		switch name {
+		case "queue_bytes", "request_bytes":
 			set[name] = 1<<20 + int64(i)
+		case "reading_bytes": // never less than two bodies
+			set[name] = 4<<20 + int64(i)
 		}
 		if strings.HasSuffix(name, "_seconds") {
 			set[name] = 40 + int64(i)

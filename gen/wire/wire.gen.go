@@ -474,6 +474,9 @@ type Limits struct {
 	// ReadHeaderSeconds A limit, in the unit that its name says.
 	ReadHeaderSeconds LimitValue `json:"read_header_seconds"`
 
+	// ReadingBytes A limit, in the unit that its name says.
+	ReadingBytes LimitValue `json:"reading_bytes"`
+
 	// RequestBytes A limit, in the unit that its name says.
 	RequestBytes LimitValue `json:"request_bytes"`
 
