@@ -69,9 +69,6 @@ func texts(messages []service.Message) []string {
 	return list
 }
 
-//go:fix inline
-func ptr[T any](v T) *T { return new(v) }
-
 func (f *fixture) produce(messages ...string) service.Offset {
 	f.t.Helper()
 	result, err := f.Produce(f.t.Context(), service.ProduceRequest{Topic: topicName, Producer: f.producer, Payloads: payloads(messages...)})
@@ -168,7 +165,7 @@ func TestConsumeWithOffsetMayBeRepeated(t *testing.T) {
 	_, err = f.consumeAt(4, 0)
 	wantErr(t, "beyond the end", err, service.ErrOffsetOutOfRange)
 	want(t, "a refusal commits nothing", f.committed(), 1)
-	if _, err := f.SetOffset(t.Context(), service.SetOffsetRequest{Consumer: f.consumer, Offset: ptr(service.Offset(-1))}); err != nil {
+	if _, err := f.SetOffset(t.Context(), service.SetOffsetRequest{Consumer: f.consumer, Offset: new(service.Offset(-1))}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := f.consumeAt(0, 0)
@@ -219,9 +216,9 @@ func TestLongPollWakesOnProduce(t *testing.T) {
 			f := setup(t, open(t, memory.New(memory.Config{}), service.Config{}))
 			began := time.Now()
 			time.AfterFunc(3*time.Second, func() { f.produce("late") })
-			r := service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Wait: ptr(30 * time.Second)}
+			r := service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Wait: new(30 * time.Second)}
 			if !moves {
-				r.Offset = ptr(service.Offset(0))
+				r.Offset = new(service.Offset(0))
 			}
 			got, err := f.Consume(t.Context(), r)
 			if err != nil {
@@ -243,7 +240,7 @@ func TestLongPollEndsAtItsDeadline(t *testing.T) {
 			t.Errorf("got %v, %v", texts(got.Messages), err)
 		}
 		want(t, "waited", time.Since(began), 5*time.Second)
-		read, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0)), Wait: ptr(time.Second)})
+		read, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(0)), Wait: new(time.Second)})
 		if err != nil || len(read.Messages) > 0 || read.Head.Next != 0 {
 			t.Errorf("read: %v, %v", read, err)
 		}

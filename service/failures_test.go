@@ -118,7 +118,7 @@ func TestUnknownOutcomeIsNeitherSuccessNorForgotten(t *testing.T) {
 	_, err := f.send(p, 0, "a")
 	wantErr(t, "produce", err, service.ErrOutcomeUnknown)
 	store.append = nil
-	got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0))})
+	got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(0))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestGroupSortsAndMergesOneProducersRequests(t *testing.T) {
 			synctest.Wait()
 		}
 		clients.Wait()
-		got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(1))})
+		got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(1))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +282,7 @@ func TestHoleStopsTheTopic(t *testing.T) {
 		messages, err := do()
 		return append(messages[:1:1], messages[2:]...), err
 	}
-	read := service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0))}
+	read := service.ReadRequest{Topic: topicName, Offset: new(service.Offset(0))}
 	_, err := f.Read(t.Context(), read)
 	wantErr(t, "the read that found it", err, service.ErrInternal)
 	store.read = nil
@@ -312,10 +312,10 @@ func TestTrimBetweenHeadAndReadIsNoHole(t *testing.T) {
 		}
 		return do()
 	}
-	_, err = other.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0))})
+	_, err = other.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(0))})
 	wantErr(t, "read", err, service.ErrOffsetTrimmed)
 	store.read = nil
-	got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(2))})
+	got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(2))})
 	if err != nil {
 		t.Fatal(err)
 	}

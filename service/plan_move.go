@@ -85,7 +85,7 @@ func move(r *MoveRequest, row Consumer, state MoveState, read ReadFunc) (MoveRes
 	}
 	row = row.Apply(r.Pending)
 	if refusal := CheckOffset(row.Offset, head); refusal != nil {
-		return MoveResult{Err: refusal}, nil
+		return MoveResult{Err: refusal}, nil //nolint:nilerr // a refusal is a result: the group goes on
 	}
 	result := MoveResult{Consumer: row, Head: head}
 	limit := min(r.Limit, int(head.Next-row.Offset))

@@ -134,7 +134,7 @@ func TestReplacedTopicIsSeenWhateverElseHappens(t *testing.T) {
 			return heads, err
 		}
 	})
-	got, err := a.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0)), Incarnation: now.Incarnation})
+	got, err := a.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(0)), Incarnation: now.Incarnation})
 	want(t, "read", fmt.Sprint(texts(got.Messages), err), "[new] <nil>")
 }
 
@@ -195,7 +195,7 @@ func TestClosedBrokerRefusesEverything(t *testing.T) {
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Offset: ptr(service.Offset(2)), Limit: new(1)})
+	_, err := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Offset: new(service.Offset(2)), Limit: new(1)})
 	wantErr(t, "consume that memory could answer", err, service.ErrUnavailable)
 	_, _, err = f.RegisterProducer(t.Context(), topicName, "", "")
 	wantErr(t, "register", err, service.ErrUnavailable)

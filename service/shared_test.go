@@ -132,7 +132,7 @@ func TestTopicDeletedByAnotherBroker(t *testing.T) {
 	}
 	_, err := a.Produce(t.Context(), service.ProduceRequest{Topic: topicName, Producer: a.producer, Payloads: payloads("x")})
 	wantErr(t, "produce", err, service.ErrTopicNotFound)
-	_, err = a.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0))})
+	_, err = a.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(0))})
 	wantErr(t, "read", err, service.ErrTopicNotFound)
 	_, err = a.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: a.consumer})
 	wantErr(t, "plain consume", err, service.ErrTopicNotFound)
@@ -157,7 +157,7 @@ func TestTopicReplacedByAnotherBroker(t *testing.T) {
 	wantErr(t, "produce with the old incarnation", err, service.ErrIncarnationChanged)
 	_, err = a.Produce(t.Context(), service.ProduceRequest{Topic: topicName, Producer: a.producer, Payloads: payloads("x")})
 	wantErr(t, "produce with the old producer", err, service.ErrProducerNotFound)
-	got, err := a.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(0))})
+	got, err := a.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(0))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestSeekAtAnotherBrokerIsNotUndone(t *testing.T) {
 		if _, err := a.consumeAt(3, 0); err != nil { // pending at a
 			t.Fatal(err)
 		}
-		if _, err := b.SetOffset(t.Context(), service.SetOffsetRequest{Consumer: a.consumer, Offset: ptr(service.Offset(1))}); err != nil {
+		if _, err := b.SetOffset(t.Context(), service.SetOffsetRequest{Consumer: a.consumer, Offset: new(service.Offset(1))}); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(2 * time.Second) // a flushes
@@ -203,7 +203,7 @@ func TestConsumeAfterSeekAtAnotherBroker(t *testing.T) {
 	if _, err := a.consumeAt(3, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.SetOffset(t.Context(), service.SetOffsetRequest{Consumer: a.consumer, Offset: ptr(service.Offset(0))}); err != nil {
+	if _, err := b.SetOffset(t.Context(), service.SetOffsetRequest{Consumer: a.consumer, Offset: new(service.Offset(0))}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := a.consumeAt(0, 0)
@@ -230,7 +230,7 @@ func TestWhatIsKnownIsTrustedForASecond(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a, b := pair(t)
 			a.produce("1", "2")
-			r := service.ConsumeRequest{Topic: topicName, Consumer: a.consumer, Offset: ptr(service.Offset(0)), Limit: new(1)}
+			r := service.ConsumeRequest{Topic: topicName, Consumer: a.consumer, Offset: new(service.Offset(0)), Limit: new(1)}
 			if _, err := a.Consume(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}

@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -116,25 +116,26 @@ func failureIn(t *testing.T, r *http.Response, body []byte) wire.FailureCode {
 	return failure.Code
 }
 
-func onEachEngine(t *testing.T, test func(t *testing.T, w wireTo)) {
+func onEachEngine(t *testing.T, test func(w wireTo)) {
 	t.Helper()
 	for name, url := range engines() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, dial(t, broker(t, url(t))))
+			test(dial(t, broker(t, url(t))))
 		})
 	}
 }
 
 func TestEightClientsRaceOnOneConsumer(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, w wireTo) {
+	onEachEngine(t, func(w wireTo) {
+		t := w.t
 		const total = 10_000
 		p, _ := w.producer("race", "", "")
 		batch := make([]wire.ProduceMessage, total/4)
 		for sent := 0; sent < total; sent += len(batch) {
 			for i := range batch {
-				text := fmt.Sprint(sent + i)
+				text := strconv.Itoa(sent + i)
 				batch[i] = wire.ProduceMessage{Message: &text}
 			}
 			if _, code := w.send(wire.ProduceRequest{Topic: "race", ProducerID: p.ProducerID, Messages: batch}); code != "" {
@@ -167,7 +168,7 @@ func TestEightClientsRaceOnOneConsumer(t *testing.T) {
 			}
 		}
 		for i := range total {
-			if n := seen[fmt.Sprint(i)]; n != 1 {
+			if n := seen[strconv.Itoa(i)]; n != 1 {
 				t.Errorf("message %d was dequeued %d times", i, n)
 			}
 		}
@@ -176,11 +177,12 @@ func TestEightClientsRaceOnOneConsumer(t *testing.T) {
 
 func TestSixClientsRaceToProduceOneSeq(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, w wireTo) {
+	onEachEngine(t, func(w wireTo) {
+		t := w.t
 		name := "racer"
 		p, _ := w.producer("race", name, "")
 		for seq := range int64(50) {
-			text := fmt.Sprint(seq)
+			text := strconv.FormatInt(seq, 10)
 			offsets := make([]int64, 6)
 			var clients sync.WaitGroup
 			for i := range offsets {
@@ -211,7 +213,8 @@ func TestSixClientsRaceToProduceOneSeq(t *testing.T) {
 
 func TestEmptyConsumeMovesNothing(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, w wireTo) {
+	onEachEngine(t, func(w wireTo) {
+		t := w.t
 		p, _ := w.producer("empty", "", "")
 		id := w.consumer("empty")
 		for range 3 {
@@ -232,14 +235,15 @@ func TestEmptyConsumeMovesNothing(t *testing.T) {
 
 func TestLaterSessionFencesTheFirst(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, w wireTo) {
+	onEachEngine(t, func(w wireTo) {
+		t := w.t
 		first, _ := w.producer("fence", "p", "instance of the first")
 		second, _ := w.producer("fence", "p", "instance of the second")
 		if *second.Epoch != *first.Epoch+1 || second.ProducerID != first.ProducerID {
 			t.Fatalf("sessions %v and %v", first, second)
 		}
 		send := func(epoch *int64, seq int64) wire.FailureCode {
-			text := fmt.Sprint(seq)
+			text := strconv.FormatInt(seq, 10)
 			_, code := w.send(wire.ProduceRequest{
 				Topic: "fence", ProducerID: first.ProducerID, Epoch: epoch, Seq: &seq, Message: &text,
 			})
