@@ -216,14 +216,19 @@ func (l *Limits) window(limit *int, maxBytes *int64) (window, error) {
 	return w, nil
 }
 
-func (l *Limits) wait(wait *time.Duration) (time.Duration, error) {
-	if wait == nil {
-		return 0, nil
+// answer checks what reads and consumes may ask for of their answer.
+func (l *Limits) answer(incarnation string, limit *int, maxBytes *int64, wait *time.Duration) (window, time.Duration, error) {
+	if err := checkToken("incarnation", incarnation); err != nil {
+		return window{}, 0, err
+	}
+	w, err := l.window(limit, maxBytes)
+	if err != nil || wait == nil {
+		return w, 0, err
 	}
 	if *wait < 0 || *wait > l.Wait {
-		return 0, Invalid("wait", "must be between 0 and %d seconds", int(l.Wait.Seconds()))
+		return window{}, 0, Invalid("wait", "must be between 0 and %d seconds", int(l.Wait.Seconds()))
 	}
-	return *wait, nil
+	return w, *wait, nil
 }
 
 func (l *Limits) page(limit *int) (int, error) {

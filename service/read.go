@@ -70,15 +70,7 @@ func (b *Broker) checkRead(r *ReadRequest) (window, time.Duration, error) {
 	if err := checkOptional("offset", r.Offset, 0); err != nil {
 		return window{}, 0, err
 	}
-	if err := checkToken("incarnation", r.Incarnation); err != nil {
-		return window{}, 0, err
-	}
-	w, err := b.limits.window(r.Limit, r.MaxBytes)
-	if err != nil {
-		return window{}, 0, err
-	}
-	wait, err := b.limits.wait(r.Wait)
-	return w, wait, err
+	return b.limits.answer(r.Incarnation, r.Limit, r.MaxBytes, r.Wait)
 }
 
 // cursor is a place in a topic, and how much to read there.
