@@ -49,17 +49,15 @@ func refusal(err error) string {
 	if !errors.As(err, &e) {
 		return fmt.Sprintf("not a service.Error: %v", err)
 	}
-	text := string(e.Code)
-	var textSb52 strings.Builder
+	var text strings.Builder
+	text.WriteString(string(e.Code))
 	for _, fact := range []struct{ name, value string }{
 		{"field", e.Facts.Field}, {"incarnation", e.Facts.Incarnation},
 	} {
 		if fact.value != "" {
-			textSb52.WriteString(" " + fact.name + "=" + fact.value)
+			text.WriteString(" " + fact.name + "=" + fact.value)
 		}
 	}
-	text += textSb52.String()
-	var textSb59 strings.Builder
 	for _, fact := range []struct {
 		name  string
 		value *int64
@@ -73,11 +71,10 @@ func refusal(err error) string {
 		{"max_bytes", e.Facts.MaxBytes},
 	} {
 		if fact.value != nil {
-			textSb59.WriteString(fmt.Sprintf(" %s=%d", fact.name, *fact.value))
+			_, _ = fmt.Fprintf(&text, " %s=%d", fact.name, *fact.value)
 		}
 	}
-	text += textSb59.String()
-	return text
+	return text.String()
 }
 
 // send asks to store texts without seq.

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,39 +18,82 @@ import (
 const commitLimit = 30 * time.Second
 
 // finish commits the transaction on a connection and gives the connection back.
-//
-// The context it runs under is not the caller's. When a context ends, pgx cancels the statement, and
-// cancelling a COMMIT that waits for the standby does not undo it: the server stops waiting, shows
-// the rows to everybody and says success, though the standby does not have them. For the same reason
-// a COMMIT that takes too long is not interrupted but left to its goroutine, which keeps the
-// connection until the server answers or its keep-alives do not.
 func (s *Store) finish(ctx context.Context, conn *pgxpool.Conn) error {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	s.commits.Go(func() {
-		defer cancel()
-		err := commit(ctx, conn.Conn())
-		conn.Release() // before the answer: the caller's next call takes it, and opens no other
-		done <- err
-	})
 	slow := time.NewTimer(commitLimit)
 	defer slow.Stop()
+	return s.finishUnless(ctx, conn, slow.C)
+}
+
+// finishUnless runs COMMIT under a context that is not the caller's, whose end must not end the wait for
+// the standby. A COMMIT that takes too long is not ended either but left to its goroutine, until the
+// server answers or its keep-alives do not: the pool is given the place of its connection, and opens
+// another.
+func (s *Store) finishUnless(ctx context.Context, conn *pgxpool.Conn, slow <-chan time.Time) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	used, done := conn.Conn(), make(chan error, 1)
+	s.commits.Go(func() { done <- commitUncancelled(ctx, used) })
 	select {
 	case err := <-done:
+		cancel()
+		if used.IsClosed() {
+			conn.Hijack() // pgx waits for the server's goodbye, which the pool need not
+		} else {
+			conn.Release()
+		}
 		if err != nil && lostServer(err) {
 			s.forgetServer(ctx, err)
 		}
 		return err
-	case <-slow.C:
-		s.commits.Go(func() { // for Close, which must not wait for ever
+	case <-slow:
+		conn.Hijack()
+		s.writes.Reset() // they may be as dead; those for reads find that out by themselves
+		s.commits.Go(func() {
 			defer cancel()
+			var err error
 			select {
-			case <-s.closing:
-			case <-ctx.Done():
+			case err = <-done:
+			case <-s.closing: // which must not wait for ever
+				cancel()
+				err = <-done
 			}
+			s.log.InfoContext(ctx, "a commit that was given up has ended", "engine", "postgres", "error", err)
+			_ = used.Close(ctx)
 		})
 		return service.ErrOutcomeUnknown.Because(errCommitSlow)
 	}
+}
+
+// committingKey is where a connection keeps whether it may be in the middle of a COMMIT.
+const committingKey = "topiq_committing"
+
+// commitUncancelled commits, and lets nobody cancel it. When a connection is lost or a context ends,
+// pgx dials once more and asks the server to cancel what it runs. That does not undo a COMMIT which
+// waits for the standby: the server stops waiting, shows the rows to everybody and says success, though
+// the standby does not have them.
+func commitUncancelled(ctx context.Context, conn *pgx.Conn) error {
+	committing, _ := conn.PgConn().CustomData()[committingKey].(*atomic.Bool)
+	committing.Store(true)
+	err := commit(ctx, conn)
+	if !conn.IsClosed() { // else pgx may be about to dial
+		committing.Store(false)
+	}
+	return err
+}
+
+// refuseCancels prepares a connection for commitUncancelled.
+func refuseCancels(_ context.Context, config *pgx.ConnConfig) error {
+	committing, dial := &atomic.Bool{}, config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if committing.Load() {
+			return nil, errNoCancel
+		}
+		return dial(ctx, network, address)
+	}
+	config.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
+		conn.CustomData()[committingKey] = committing
+		return nil
+	}
+	return nil
 }
 
 // commit sends COMMIT and says whether it is known to have succeeded (P8).

@@ -24,6 +24,8 @@ const (
 	keepAliveIdle     = 10 * time.Second
 	keepAliveInterval = 5 * time.Second
 	keepAliveProbes   = 3
+	// While something sent is unanswered, no keep-alive is sent: that wait has a limit of its own.
+	unansweredLimit = keepAliveIdle + keepAliveProbes*keepAliveInterval
 	// lockTimeout bounds the wait for a row that another transaction holds, idleInTransaction how
 	// long a broker that stopped in the middle of one may hold its own.
 	lockTimeout       = 2 * time.Second
@@ -49,7 +51,7 @@ func parse(url string) (*pgxpool.Config, error) {
 		// With several hosts in the address this finds the one that is primary now.
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	conn.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+	conn.DialFunc = (&net.Dialer{Control: limitUnanswered, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes,
 	}}).DialContext
 	conn.OnNotice = keepWarning
@@ -67,6 +69,7 @@ func newPool(
 	config.MaxConnLifetimeJitter = maxConnLifetime / 10
 	config.HealthCheckPeriod = healthCheckInterval
 	config.PingTimeout = connectTimeout
+	config.BeforeConnect = refuseCancels
 	config.AfterConnect = prepare
 	return pgxpool.NewWithConfig(ctx, config)
 }
@@ -89,14 +92,8 @@ func (s session) prepare(ctx context.Context, conn *pgx.Conn) error {
 	if err := configure(ctx, conn); err != nil {
 		return err
 	}
-	if !s.unsafe {
-		var commit string
-		if err := conn.QueryRow(ctx, "SELECT current_setting('synchronous_commit')").Scan(&commit); err != nil {
-			return err
-		}
-		if problem := weakness("synchronous_commit", commit); problem != "" {
-			return errors.New(problem)
-		}
+	if _, err := inspect(ctx, conn, s.unsafe); err != nil { // after a failover it may be another server
+		return err
 	}
 	barrier := func(ctx context.Context, q *pgsql.Queries) error {
 		_, err := q.TakeIDs(ctx, pgsql.TakeIDsParams{Bucket: 0, Count: 0})
@@ -127,15 +124,22 @@ func configure(ctx context.Context, conn *pgx.Conn) error {
 		// Every query but one has an index that begins with its keys. A plan that was made, and kept,
 		// while a table was nearly empty must use it too.
 		"enable_seqscan",
+		"jit", // pays for no query that uses an index, and costs the one that is thought to be long
 	}
 	settings := []string{
 		millis(lockTimeout), millis(idleInTransaction),
 		seconds(keepAliveIdle), seconds(keepAliveInterval), strconv.Itoa(keepAliveProbes),
-		millis(keepAliveIdle + keepAliveProbes*keepAliveInterval),
+		millis(unansweredLimit),
 		"warning",
+		"off",
 		"off",
 	}
 	if _, err := conn.Exec(ctx, applySettings, names, settings); err != nil {
+		return fmt.Errorf("session settings: %w", err)
+	}
+	// What is inspected next stays as it is for as long as the session lasts: a reload would change it.
+	if _, err := conn.Exec(ctx,
+		"SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)"); err != nil {
 		return fmt.Errorf("session settings: %w", err)
 	}
 	// Not every platform can watch a connection while a statement runs. Those that cannot refuse the

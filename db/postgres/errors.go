@@ -17,6 +17,7 @@ var (
 	errCommitWarning = errors.New("the server warned during the commit")
 	errCommitTag     = errors.New("the server did not commit")
 	errBarrier       = errors.New("no write could be committed on a new connection")
+	errNoCancel      = errors.New("a commit is not cancelled")
 	errCommitSlow    = errors.New("no answer to the commit yet")
 )
 

@@ -90,48 +90,71 @@ func (s *Store) getHead(ctx context.Context, topic service.TopicID) (service.Hea
 	return toHead(row), err
 }
 
-// Trim implements service.MessageStore. What becomes invisible is summed up before the lock, for that
-// may take long and produces wait for the head. Messages never change, so the sum still holds under
+// sumStep is how many offsets are summed up by one query, which readLimit bounds.
+const sumStep = 1_000_000
+
+// Trim implements service.MessageStore. What becomes invisible is summed up before the transaction, for
+// that may take long and produces wait for the head. Messages never change, so the sum still holds under
 // the lock unless another Trim has come first; then all begins anew.
 func (s *Store) Trim(ctx context.Context, topic service.TopicID, before service.Offset) (service.Head, error) {
-	var head service.Head
-	err := s.write(ctx, func(ctx context.Context, u *unit) error {
+	for {
 		seen, err := s.getHead(ctx, topic)
 		if err != nil {
-			return err
+			return service.Head{}, err
 		}
 		first := min(max(before, seen.First), seen.Next)
-		var removed int64
-		err = s.read(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
-			removed, err = q.SumSizes(ctx, pgsql.SumSizesParams{
-				Bucket: bucketOf(topic), TopicID: int64(topic), FromOffset: int64(seen.First), UntilOffset: int64(first),
+		if first == seen.First {
+			return seen, nil
+		}
+		bytes, err := s.sumSizes(ctx, topic, seen.First, first, sumStep)
+		if err != nil {
+			return service.Head{}, err
+		}
+		head, done, err := s.moveFirst(ctx, seen, first, bytes)
+		if err != nil || done {
+			return head, err
+		}
+	}
+}
+
+func (s *Store) sumSizes(
+	ctx context.Context, topic service.TopicID, from, until, step service.Offset,
+) (bytes int64, err error) {
+	for ; from < until && err == nil; from += step {
+		err = s.read(ctx, func(ctx context.Context, q *pgsql.Queries) error {
+			n, err := q.SumSizes(ctx, pgsql.SumSizesParams{
+				Bucket: bucketOf(topic), TopicID: int64(topic),
+				FromOffset: int64(from), UntilOffset: int64(min(from+step, until)),
 			})
+			bytes += n
 			return err
 		})
-		if err != nil {
+	}
+	return bytes, err
+}
+
+// moveFirst moves the first offset, unless it is not where it was seen.
+func (s *Store) moveFirst(
+	ctx context.Context, seen service.Head, first service.Offset, bytes int64,
+) (head service.Head, done bool, err error) {
+	err = s.write(ctx, func(ctx context.Context, u *unit) (err error) {
+		if head, err = lockHead(ctx, u, seen.ID); err != nil {
 			return err
 		}
-		if head, err = lockHead(ctx, u, topic); err != nil {
-			return err
-		}
-		if head.First != seen.First {
-			return errStale
-		}
-		if first == head.First {
+		if done = head.First == seen.First; !done {
 			return errNothingToWrite
 		}
-		head.First = first
-		head.Bytes -= removed
+		head.First, head.Bytes = first, head.Bytes-bytes
 		return u.run(ctx, exactly(1, "trim a head", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
 			return q.TrimHead(ctx, pgsql.TrimHeadParams{
-				Bucket: bucketOf(topic), TopicID: int64(topic), FirstOffset: int64(head.First), Bytes: head.Bytes,
+				Bucket: bucketOf(head.ID), TopicID: int64(head.ID), FirstOffset: int64(head.First), Bytes: head.Bytes,
 			})
 		}))
 	})
 	if err != nil {
-		return service.Head{}, err
+		return service.Head{}, false, err
 	}
-	return head, nil
+	return head, done, nil
 }
 
 func lockHead(ctx context.Context, u *unit, topic service.TopicID) (service.Head, error) {

@@ -2,9 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/topiq/topiq/gen/pgsql"
 	"github.com/topiq/topiq/service"
@@ -70,8 +73,8 @@ func lockConsumers(ctx context.Context, u *unit, requests []service.MoveRequest)
 }
 
 // reader reads messages for a move, from tail where it has them. A head in hand promises a message;
-// when it is not there, the topic was trimmed or deleted since the head was read, and the group is
-// decided anew.
+// when it is not there because the topic was trimmed or deleted since, the group is decided anew. To
+// find nothing for no such reason is for PlanMoves to judge.
 func (u *unit) reader(ctx context.Context, tail service.ReadFunc) service.ReadFunc {
 	return func(
 		topic service.TopicID, incarnation string, from service.Offset, limit int, maxBytes int64,
@@ -87,13 +90,26 @@ func (u *unit) reader(ctx context.Context, tail service.ReadFunc) service.ReadFu
 			return err
 		})
 		if err == nil && len(rows) == 0 {
-			err = errStale
+			return nil, u.stillThere(ctx, topic, from)
 		}
 		if err != nil {
 			return nil, err
 		}
 		return toRun(rows, from, limit)
 	}
+}
+
+// stillThere answers errStale when an offset is no longer to be read.
+func (u *unit) stillThere(ctx context.Context, topic service.TopicID, from service.Offset) error {
+	var head pgsql.GetHeadRow
+	err := u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+		head, err = q.GetHead(ctx, pgsql.GetHeadParams{Bucket: bucketOf(topic), TopicID: int64(topic)})
+		return err
+	})
+	if errors.Is(err, pgx.ErrNoRows) || (err == nil && head.FirstOffset > int64(from)) {
+		return errStale
+	}
+	return err
 }
 
 // setPositions makes the statements that write consumers which are locked.

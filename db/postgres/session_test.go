@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -30,6 +31,7 @@ func TestSessionSettings(t *testing.T) {
 	want := map[string]string{
 		"application_name": "topiq", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "5s",
 		"client_min_messages": "warning", "client_connection_check_interval": "5s", "enable_seqscan": "off",
+		"jit":                   "off",
 		"transaction_read_only": "off",
 	}
 	err := store.write(t.Context(), func(ctx context.Context, u *unit) error {
@@ -46,6 +48,40 @@ func TestSessionSettings(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestReloadDoesNotWeakenCommits: a session goes on with the synchronous_commit that was inspected.
+func TestReloadDoesNotWeakenCommits(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Start(t)
+	conn, err := openStore(t, cluster.URL()).writes.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	admin, err := pgx.Connect(t.Context(), cluster.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(t.Context()) //nolint:errcheck // a test's connection
+	for _, statement := range []string{
+		"ALTER SYSTEM SET synchronous_commit = off", "ALTER SYSTEM SET work_mem = '5MB'", "SELECT pg_reload_conf()",
+	} {
+		if _, err := admin.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var reloaded, commit string
+	for deadline := time.Now().Add(10 * time.Second); reloaded != "5MB"; {
+		err := conn.QueryRow(t.Context(), "SELECT current_setting('work_mem'), current_setting('synchronous_commit')").
+			Scan(&reloaded, &commit)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatal("the session has not reloaded", err)
+		}
+	}
+	if commit != "on" {
+		t.Errorf("after the reload synchronous_commit is %s", commit)
 	}
 }
 
@@ -106,29 +142,40 @@ func (c countingConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestRoundTrips counts what a call costs on a warm connection.
-func TestRoundTrips(t *testing.T) {
-	t.Parallel()
-	url := pgtest.URL(t)
-	openStore(t, url) // migrates
+// storeThrough is a store of one connection for writes and one for reads, which go through what wrap
+// makes of them.
+func storeThrough(t *testing.T, url string, wrap func(net.Conn) net.Conn) *Store {
+	t.Helper()
 	base, err := parse(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dial := base.ConnConfig.DialFunc
-	var trips atomic.Int64
 	base.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
-		return countingConn{conn, &atomic.Bool{}, &trips}, err
+		if err != nil {
+			return nil, err
+		}
+		return wrap(conn), nil
 	}
-	store := &Store{closing: make(chan struct{})}
+	store := &Store{closing: make(chan struct{}), log: slog.New(slog.DiscardHandler)}
 	if store.writes, err = newPool(t.Context(), base, 1, session{}.prepare); err != nil {
 		t.Fatal(err)
 	}
 	if store.reads, err = newPool(t.Context(), base, 1, session{}.prepare); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// TestRoundTrips counts what a call costs on a warm connection.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	openStore(t, url) // migrates
+	var trips atomic.Int64
+	store := storeThrough(t, url, func(conn net.Conn) net.Conn { return countingConn{conn, &atomic.Bool{}, &trips} })
+	defer store.Close() //nolint:errcheck // it answers nil
 	producer, head, err := store.RegisterProducer(t.Context(), service.ProducerRegistration{
 		Topic: service.NewTopic{Name: "t", Incarnation: "i"}, Name: "p",
 	})
@@ -139,6 +186,18 @@ func TestRoundTrips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var topics [3]struct {
+		producer service.Producer
+		head     service.Head
+	}
+	for i := range topics {
+		topics[i].producer, topics[i].head, err = store.RegisterProducer(t.Context(), service.ProducerRegistration{
+			Topic: service.NewTopic{Name: service.TopicName(fmt.Sprint("topic", i)), Incarnation: "i"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	appends := func(seq int64) func() error {
 		return func() error {
 			_, err := store.Append(t.Context(), []service.AppendRequest{{
@@ -146,6 +205,19 @@ func TestRoundTrips(t *testing.T) {
 			}}, time.Now())
 			return err
 		}
+	}
+	round := 0
+	counted := func() error { // under a new name on each of many topics, most of them in buckets of their own
+		round++
+		var group []service.AppendRequest
+		for _, topic := range topics {
+			group = append(group, service.AppendRequest{
+				Topic: topic.head.ID, Producer: topic.producer.ID, ProdName: fmt.Sprint("name ", round),
+				Seq: service.NoSeq, Payloads: []service.Payload{{Bytes: []byte("x")}},
+			})
+		}
+		_, err := store.Append(t.Context(), group, time.Now())
+		return err
 	}
 	move := func() error {
 		_, err := store.Move(t.Context(), []service.MoveRequest{{
@@ -162,6 +234,8 @@ func TestRoundTrips(t *testing.T) {
 		{"append", appends(1), 3},
 		{"duplicate", appends(0), 0},
 		{"duplicate", appends(0), 4},
+		{"new names", counted, 0},
+		{"new names", counted, 7}, // locks, rollback; ids, COMMIT; locks, writes, COMMIT
 		{"move", move, 0},
 		{"move", move, 4},
 	}
@@ -172,6 +246,29 @@ func TestRoundTrips(t *testing.T) {
 		}
 		if got := trips.Load() - before; test.want > 0 && got != test.want {
 			t.Errorf("%s took %d round trips, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+func TestSizesAreSummedInSteps(t *testing.T) {
+	t.Parallel()
+	store := openStore(t, pgtest.URL(t))
+	producer, head, err := store.RegisterProducer(t.Context(), service.ProducerRegistration{
+		Topic: service.NewTopic{Name: "t", Incarnation: "i"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := service.AppendRequest{Topic: head.ID, Producer: producer.ID, Seq: service.NoSeq}
+	for n := range 10 {
+		request.Payloads = append(request.Payloads, service.Payload{Bytes: make([]byte, 1<<n)})
+	}
+	if _, err := store.Append(t.Context(), []service.AppendRequest{request}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []service.Offset{1, 3, 4, 100} {
+		if got, err := store.sumSizes(t.Context(), head.ID, 1, 9, step); err != nil || got != 1<<9-1<<1 {
+			t.Errorf("in steps of %d the sum is %d, %v; want %d", step, got, err, 1<<9-1<<1)
 		}
 	}
 }

@@ -14,14 +14,19 @@ const readSettings = `
 SELECT name, setting FROM pg_settings
 WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name`
 
-// inspect looks for settings under which the server loses what it acknowledged. They are an error,
-// or, where the operator accepts them, the answer.
-func inspect(ctx context.Context, config *pgx.ConnConfig, accept bool) ([]string, error) {
+// inspectServer inspects the server that an address leads to.
+func inspectServer(ctx context.Context, config *pgx.ConnConfig, accept bool) ([]string, error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	return inspect(ctx, conn, accept)
+}
+
+// inspect looks for settings under which the server loses what it acknowledged. They are an error,
+// or, where the operator accepts them, the answer.
+func inspect(ctx context.Context, conn *pgx.Conn, accept bool) ([]string, error) {
 	rows, err := conn.Query(ctx, readSettings)
 	if err != nil {
 		return nil, err

@@ -100,18 +100,28 @@ func TestConnectionsMadeLaterAreCheckedToo(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Start(t)
 	store := open(t, cluster.URL())
-	execute(t, cluster.URL(), "ALTER ROLE CURRENT_USER SET synchronous_commit = off")
-	if err := cluster.Restart(); err != nil { // so that there are no old connections
-		t.Fatal(err)
-	}
-	for range 20 { // the first calls may still find the old ones, dead
-		if err := store.Ping(t.Context()); err == nil {
-			t.Fatal("a session with synchronous_commit = off is used")
+	for _, setting := range []struct{ name, set, reset string }{
+		{
+			"synchronous_commit", "ALTER ROLE CURRENT_USER SET synchronous_commit = off",
+			"ALTER ROLE CURRENT_USER RESET synchronous_commit",
+		},
+		{"fsync", "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM RESET fsync"},
+		{"full_page_writes", "ALTER SYSTEM SET full_page_writes = off", "ALTER SYSTEM RESET full_page_writes"},
+	} {
+		execute(t, cluster.URL(), setting.set)
+		if err := cluster.Restart(); err != nil { // so that there are no old connections
+			t.Fatal(err)
 		}
-	}
-	execute(t, cluster.URL(), "ALTER ROLE CURRENT_USER RESET synchronous_commit")
-	if err := store.Ping(t.Context()); err != nil {
-		t.Fatal(err)
+		for range 20 { // the first calls may still find the old ones, dead
+			if err := store.Ping(t.Context()); err == nil {
+				t.Fatalf("a session with %s = off is used", setting.name)
+			}
+		}
+		execute(t, cluster.URL(), setting.reset)
+		execute(t, cluster.URL(), "SELECT pg_reload_conf()")
+		if err := eventually(t, func() error { return store.Ping(t.Context()) }); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -125,7 +135,7 @@ func TestProperties(t *testing.T) {
 	}
 	defer store.Close() //nolint:errcheck // nothing was written
 	got := store.Properties()
-	if got.Engine != "postgres" || got.Durability != service.DurabilityReplicated || got.Lanes != 7 ||
+	if got.Engine != "postgres" || got.Durability != service.DurabilityReplicated || got.Lanes != 7 || got.GroupBytes == 0 ||
 		!got.Shared || got.Unsafe != nil {
 		t.Errorf("Properties() = %+v", got)
 	}

@@ -41,6 +41,8 @@ const (
 	// spareConns are the connections there must be beside one for each lane: two for other writes,
 	// two for reads.
 	spareConns = 4
+	// groupBytes keeps the lock on a head well below lockTimeout, at which other brokers give up.
+	groupBytes = 8 << 20
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -104,7 +106,7 @@ func open(ctx context.Context, url string, c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	unsafe, err := inspect(ctx, base.ConnConfig, c.UnsafeDurability)
+	unsafe, err := inspectServer(ctx, base.ConnConfig, c.UnsafeDurability)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +114,8 @@ func open(ctx context.Context, url string, c Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{log: c.Logger, closing: make(chan struct{}), properties: service.Properties{
-		Engine: "postgres", Durability: service.DurabilityFsync, Lanes: c.Lanes, Shared: true, Unsafe: unsafe,
+		Engine: "postgres", Durability: service.DurabilityFsync, Lanes: c.Lanes, GroupBytes: groupBytes,
+		Shared: true, Unsafe: unsafe,
 	}}
 	if c.Replicated {
 		s.properties.Durability = service.DurabilityReplicated
@@ -148,7 +151,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.failed(ctx, err)
 }
 
-// Close implements service.Store. A COMMIT that was given up because no answer came is interrupted.
+// Close implements service.Store. A COMMIT that was given up because no answer came is left to the
+// server.
 func (s *Store) Close() error {
 	close(s.closing)
 	s.commits.Wait()

@@ -47,7 +47,7 @@ func (u *unit) run(ctx context.Context, steps ...step) error {
 // when it returns an error. errNothingToWrite rolls back too and is success, errStale begins anew.
 // Everything work changes outside it must be set anew by each run.
 func (s *Store) write(ctx context.Context, work func(ctx context.Context, u *unit) error) error {
-	ids := &newIDs{}
+	ids := &newIDs{have: map[service.Bucket][]int64{}}
 	var err error
 	for range workAttempts {
 		ids.rewind()
@@ -122,28 +122,29 @@ func (n *newIDs) next(bucket service.Bucket) (int64, error) {
 // take gets the ids that were asked for and not there. An id whose transaction was not committed for
 // certain is never used: the counter of another server might give it out again.
 func (s *Store) take(ctx context.Context, ids *newIDs) error {
-	if ids.have == nil {
-		ids.have = map[service.Bucket][]int64{}
-	}
+	missing := map[service.Bucket]*pgsql.TakeIDsParams{}
 	for bucket, asked := range ids.asked {
-		count := int64(asked - len(ids.have[bucket]))
-		if count <= 0 {
-			continue
+		if count := asked - len(ids.have[bucket]); count > 0 {
+			missing[bucket] = &pgsql.TakeIDsParams{Bucket: int32(bucket), Count: int64(count)}
 		}
-		var last int64
-		err := s.attempt(ctx, &unit{}, func(ctx context.Context, u *unit) error {
-			return u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
-				last, err = q.TakeIDs(ctx, pgsql.TakeIDsParams{Bucket: int32(bucket), Count: count})
-				return err
-			})
+	}
+	last := map[int32]int64{}
+	var steps []step
+	for _, params := range inOrder(missing) {
+		steps = append(steps, func(ctx context.Context, q *pgsql.Queries) (err error) {
+			last[params.Bucket], err = q.TakeIDs(ctx, *params)
+			return err
 		})
-		if errors.Is(err, service.ErrOutcomeUnknown) {
-			return service.ErrUnavailable.Because(err) // some ids may be lost, and nothing else was done
-		}
-		if err != nil {
-			return s.failed(ctx, err)
-		}
-		for n := last - count + 1; n <= last; n++ {
+	}
+	err := s.attempt(ctx, &unit{}, func(ctx context.Context, u *unit) error { return u.run(ctx, steps...) })
+	if errors.Is(err, service.ErrOutcomeUnknown) {
+		return service.ErrUnavailable.Because(err) // some ids may be lost, and nothing else was done
+	}
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	for bucket, params := range missing {
+		for n := last[params.Bucket] - params.Count + 1; n <= last[params.Bucket]; n++ {
 			ids.have[bucket] = append(ids.have[bucket], service.NewID(n, bucket))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/topiq/topiq/service"
 )
@@ -165,4 +166,81 @@ func TestLongWALIsCut(t *testing.T) {
 		t.Errorf("the WAL has %v, %d frames, %v; want none", info, s.writer.wal.frames, err)
 	}
 	l.verify(t, 5, 1<<20)
+}
+
+// A reader that stays, as a backup does, is not waited for: the WAL grows, and is cut when it has gone.
+func TestLongReaderDoesNotHoldTheWriter(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "topiq.db")
+	s := opened(t, path)
+	l, err := newLog(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := s.pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close() //nolint:errcheck // a test's reader
+	var topics int
+	if _, err := reader.ExecContext(t.Context(), "BEGIN"); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.QueryRowContext(t.Context(), "SELECT count(*) FROM topics").Scan(&topics); err != nil {
+		t.Fatal(err)
+	}
+	checkpointed := func(frames int64) time.Duration {
+		s.writer.wal.frames = frames
+		begin := time.Now()
+		s.writer.checkpoint(t.Context(), checkpointBytes)
+		return time.Since(begin)
+	}
+	if _, err := l.send(t.Context(), 0, 1, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if took := checkpointed(truncateFrames + 1); took > time.Second {
+		t.Errorf("the writer waited %v for a reader", took)
+	}
+	uncut := s.writer.wal.uncut
+	if uncut == 0 {
+		t.Error("the WAL was cut under a reader")
+	}
+	s.writer.wal.uncut = truncateFrames // as if it were that long
+	if checkpointed(2 * truncateFrames); s.writer.wal.uncut != uncut {
+		t.Error("the WAL was to be cut before it was twice as long")
+	}
+	if _, err := reader.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	checkpointed(truncateFrames + 1)
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() != 0 || s.writer.wal.uncut != 0 {
+		t.Errorf("the WAL has %v, %v; want none", info, err)
+	}
+	if err := check(t.Context(), s.writer.conn, writerSettings()); err != nil {
+		t.Error(err)
+	}
+	l.verify(t, 1, 1<<20)
+}
+
+// What a sweep removes is in the WAL as much as what an append adds.
+func TestSweepIsCheckpointed(t *testing.T) {
+	t.Parallel()
+	s := opened(t, filepath.Join(t.TempDir(), "topiq.db"))
+	l, err := newLog(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.send(t.Context(), 0, 3000, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Trim(t.Context(), l.head.ID, 3000); err != nil {
+		t.Fatal(err)
+	}
+	before := s.writer.wal.bytes
+	if n, err := s.Sweep(t.Context(), 500); err != nil || n != 500 {
+		t.Fatalf("%d rows were swept, %v; want 500", n, err)
+	}
+	if grown := s.writer.wal.bytes - before; grown < 500*1000 {
+		t.Errorf("500 messages of 1000 bytes count for %d bytes of the WAL", grown)
+	}
 }

@@ -102,7 +102,7 @@ func makeDir(dir string) error {
 }
 
 // prepare leaves a file that looks like a store, or an error. A missing file is made under another
-// name and renamed when it is complete. So a file under the right name that is empty is never a
+// name and gets its own when it is complete. So a file under the right name that is empty is never a
 // store that was about to be made: it is one that somebody has truncated.
 func prepare(ctx context.Context, path string) error {
 	info, err := os.Stat(path)
@@ -115,7 +115,15 @@ func prepare(ctx context.Context, path string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("sqlite: %s is not a regular file", path)
 	}
-	if n := links(info); n > 1 {
+	n := links(info)
+	if made, err := os.Lstat(path + newSuffix); n > 1 && err == nil && os.SameFile(made, info) {
+		// A broker has died just after it gave the file its name.
+		if err := os.Remove(path + newSuffix); err != nil {
+			return fmt.Errorf("sqlite: %w", err)
+		}
+		n--
+	}
+	if n > 1 {
 		return fmt.Errorf("sqlite: %s has %d names (hard links): "+
 			"a broker that opens it by another one would use another lock and another WAL", path, n)
 	}
@@ -146,7 +154,7 @@ func create(ctx context.Context, path string) error {
 				path, path, suffix)
 		}
 	}
-	unfinished := path + ".new"
+	unfinished := path + newSuffix
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
 		if err := os.Remove(unfinished + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("sqlite: create %s: %w", path, err)
@@ -155,11 +163,27 @@ func create(ctx context.Context, path string) error {
 	if err := initialize(ctx, unfinished); err != nil {
 		return fmt.Errorf("sqlite: create %s: %w", path, err)
 	}
-	if err := os.Rename(unfinished, path); err != nil {
+	if err := name(unfinished, path); err != nil {
 		return fmt.Errorf("sqlite: create %s: %w", path, err)
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("sqlite: create %s: %w", path, err)
 	}
 	return nil
+}
+
+// newSuffix is what the name of a store has at its end while it is made.
+const newSuffix = ".new"
+
+// name gives a complete store its name, unless something has the name by now: whoever put it there
+// does not know our lock, and a rename would destroy it.
+func name(unfinished, path string) error {
+	err := os.Link(unfinished, path)
+	if err == nil {
+		return os.Remove(unfinished)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Rename(unfinished, path) // a file system without hard links
 }

@@ -3,7 +3,9 @@ package sqlite
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -172,6 +174,34 @@ func TestLeftoversOfAnUnfinishedStoreAreReplaced(t *testing.T) {
 		}
 	}
 	opened(t, path)
+}
+
+func TestStoreThatStillHasItsFirstNameIsOpened(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "topiq.db")
+	closed(t, opened(t, path))
+	if err := os.Link(path, path+newSuffix); err != nil {
+		t.Skip(err)
+	}
+	closed(t, opened(t, path))
+	if _, err := os.Lstat(path + newSuffix); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the first name is still there: %v", err)
+	}
+}
+
+// TestNewStoreReplacesNothing: what came to have the name while the store was made stays as it is.
+func TestNewStoreReplacesNothing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "topiq.db")
+	if err := os.WriteFile(path, []byte("another's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(t.Context(), path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("create: got %v, want that the file exists", err)
+	}
+	if content, err := os.ReadFile(path); err != nil || string(content) != "another's" {
+		t.Errorf("the file has %q, %v", content, err)
+	}
 }
 
 func TestSettingsAreReadBack(t *testing.T) {

@@ -24,12 +24,15 @@ const applicationID = 0x746F7071
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// busyTimeout is how long a connection waits for a lock, in milliseconds.
+const busyTimeout = "5000"
+
 // writerSettings are those of the connection that writes, and what each must read as afterwards.
 // A checkpoint is ours to make (see writer.checkpoint). fullfsync matters on macOS alone, where a
 // plain fsync does not reach the disk.
 func writerSettings() []setting {
 	return []setting{
-		{"busy_timeout", "5000", "5000"},
+		{"busy_timeout", busyTimeout, busyTimeout},
 		{"journal_mode", "WAL", "wal"},
 		{"synchronous", "FULL", "2"},
 		{"fullfsync", "1", "1"},
@@ -41,7 +44,7 @@ func writerSettings() []setting {
 
 func readerSettings() []setting {
 	return []setting{
-		{"busy_timeout", "5000", "5000"},
+		{"busy_timeout", busyTimeout, busyTimeout},
 		{"query_only", "1", "1"},
 	}
 }

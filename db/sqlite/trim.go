@@ -87,7 +87,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 }
 
 func (s *Store) sweepTrimmed(ctx context.Context, head litesql.FindTrimmedHeadRow, limit int64) (int, error) {
-	part, err := s.batch(ctx, litesql.ListSizesParams{
+	part, bytes, err := s.batch(ctx, litesql.ListSizesParams{
 		Bucket: head.Bucket, TopicID: head.TopicID,
 		FromOffset: head.SweptOffset, UntilOffset: head.FirstOffset, MaxRows: limit,
 	})
@@ -97,6 +97,7 @@ func (s *Store) sweepTrimmed(ctx context.Context, head litesql.FindTrimmedHeadRo
 	var rows int64
 	err = s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
 		var err error
+		tx.bytes += bytes
 		if rows, err = tx.SweepMessages(ctx, part); err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func (s *Store) sweepDeleted(ctx context.Context, limit int64) (int, error) {
 	if err != nil {
 		return 0, s.failed(err)
 	}
-	part, err := s.batch(ctx, litesql.ListSizesParams{
+	part, bytes, err := s.batch(ctx, litesql.ListSizesParams{
 		Bucket: topic.Bucket, TopicID: topic.TopicID, UntilOffset: service.MaxInteger, MaxRows: limit,
 	})
 	if err != nil {
@@ -126,6 +127,7 @@ func (s *Store) sweepDeleted(ctx context.Context, limit int64) (int, error) {
 	}
 	var rows int64
 	err = s.writer.do(ctx, func(ctx context.Context, tx *tx) (err error) {
+		tx.bytes += bytes
 		rows, err = tx.sweepTopic(ctx, topic, part, limit)
 		return err
 	})
@@ -152,21 +154,23 @@ func (t *tx) sweepTopic(
 }
 
 // batch chooses the first messages of a range: at most MaxRows, and sweepBytes unless the first has
-// more. If the range has none, it is the whole range.
-func (s *Store) batch(ctx context.Context, of litesql.ListSizesParams) (litesql.SweepMessagesParams, error) {
-	part := litesql.SweepMessagesParams{
+// more. If the range has none, it is the whole range. bytes is their size.
+func (s *Store) batch(
+	ctx context.Context, of litesql.ListSizesParams,
+) (part litesql.SweepMessagesParams, bytes int64, err error) {
+	part = litesql.SweepMessagesParams{
 		Bucket: of.Bucket, TopicID: of.TopicID, FromOffset: of.FromOffset, UntilOffset: of.UntilOffset,
 	}
 	rows, err := s.read.ListSizes(ctx, of)
 	if err != nil {
-		return part, s.failed(err)
+		return part, 0, s.failed(err)
 	}
-	var bytes int64
 	for i, row := range rows {
-		if bytes += row.Size; i > 0 && bytes > sweepBytes {
+		if i > 0 && bytes+row.Size > sweepBytes {
 			break
 		}
+		bytes += row.Size
 		part.UntilOffset = row.Offset + 1
 	}
-	return part, nil
+	return part, bytes, nil
 }

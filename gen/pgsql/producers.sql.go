@@ -258,11 +258,12 @@ func (q *Queries) LockNamedProducer(ctx context.Context, arg LockNamedProducerPa
 }
 
 const lockNamedProducers = `-- name: LockNamedProducers :many
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
-FROM producers
-WHERE bucket = $1 AND topic_id = ANY ($2::bigint[])
-  AND name = ANY ($3::text[])
-ORDER BY bucket, producer_id
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+FROM producers AS p
+WHERE p.bucket = $1 AND p.topic_id = ANY ($2::bigint[])
+  AND p.name = ANY ($3::text[])
+  AND EXISTS (SELECT FROM heads AS h WHERE h.bucket = p.bucket AND h.topic_id = p.topic_id)
+ORDER BY p.bucket, p.producer_id
 FOR NO KEY UPDATE
 `
 
@@ -337,11 +338,12 @@ func (q *Queries) LockProducer(ctx context.Context, arg LockProducerParams) (Pro
 }
 
 const lockProducers = `-- name: LockProducers :many
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
-FROM producers
-WHERE bucket = $1 AND producer_id = ANY ($2::bigint[])
-  AND topic_id + 0 = ANY ($3::bigint[])
-ORDER BY bucket, producer_id
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+FROM producers AS p
+WHERE p.bucket = $1 AND p.producer_id = ANY ($2::bigint[])
+  AND p.topic_id + 0 = ANY ($3::bigint[])
+  AND EXISTS (SELECT FROM heads AS h WHERE h.bucket = p.bucket AND h.topic_id = p.topic_id)
+ORDER BY p.bucket, p.producer_id
 FOR NO KEY UPDATE
 `
 
@@ -351,8 +353,9 @@ type LockProducersParams struct {
 	TopicIds    []int64
 }
 
-// Only rows of the topics whose heads are locked: two groups that lock rows of other topics could
-// wait for each other. The + 0 keeps the planner from reading all producers of those topics instead.
+// Only rows of the topics whose heads are locked, and so not of a topic that is gone: two groups that
+// lock rows of other topics could wait for each other. The + 0 keeps the planner from reading all
+// producers of those topics instead.
 func (q *Queries) LockProducers(ctx context.Context, arg LockProducersParams) ([]Producer, error) {
 	rows, err := q.db.Query(ctx, lockProducers, arg.Bucket, arg.ProducerIds, arg.TopicIds)
 	if err != nil {

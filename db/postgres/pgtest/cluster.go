@@ -161,7 +161,8 @@ func (c *Cluster) launch() error {
 	}
 }
 
-// arguments of the server. Dynamic shared memory goes into the data directory
+// arguments of the server. What makes it durable is its default, and not
+// among them: a test could not change that with a reload. Dynamic shared memory goes into the data directory
 // so that a killed server leaves no segment behind and a container with a
 // small /dev/shm is enough.
 func (c *Cluster) arguments() []string {
@@ -172,9 +173,6 @@ func (c *Cluster) arguments() []string {
 		"unix_socket_permissions=0700",
 		"dynamic_shared_memory_type=mmap",
 		"max_connections=200",
-		"fsync=on",
-		"full_page_writes=on",
-		"synchronous_commit=on",
 	}
 	for _, setting := range append(settings, c.settings...) {
 		args = append(args, "-c", setting)

@@ -16,23 +16,26 @@ WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND name = sql
 FOR NO KEY UPDATE;
 
 -- name: LockProducers :many
--- Only rows of the topics whose heads are locked: two groups that lock rows of other topics could
--- wait for each other. The + 0 keeps the planner from reading all producers of those topics instead.
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
-FROM producers
-WHERE bucket = sqlc.arg(bucket) AND producer_id = ANY (sqlc.arg(producer_ids)::bigint[])
-  AND topic_id + 0 = ANY (sqlc.arg(topic_ids)::bigint[])
-ORDER BY bucket, producer_id
+-- Only rows of the topics whose heads are locked, and so not of a topic that is gone: two groups that
+-- lock rows of other topics could wait for each other. The + 0 keeps the planner from reading all
+-- producers of those topics instead.
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+FROM producers AS p
+WHERE p.bucket = sqlc.arg(bucket) AND p.producer_id = ANY (sqlc.arg(producer_ids)::bigint[])
+  AND p.topic_id + 0 = ANY (sqlc.arg(topic_ids)::bigint[])
+  AND EXISTS (SELECT FROM heads AS h WHERE h.bucket = p.bucket AND h.topic_id = p.topic_id)
+ORDER BY p.bucket, p.producer_id
 FOR NO KEY UPDATE;
 
 -- name: LockNamedProducers :many
 -- Also finds a name on another topic of the group, which does no harm: its head is locked too. A join
 -- with the pairs would be read in the wrong order while the planner knows nothing of the table.
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
-FROM producers
-WHERE bucket = sqlc.arg(bucket) AND topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
-  AND name = ANY (sqlc.arg(names)::text[])
-ORDER BY bucket, producer_id
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+FROM producers AS p
+WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
+  AND p.name = ANY (sqlc.arg(names)::text[])
+  AND EXISTS (SELECT FROM heads AS h WHERE h.bucket = p.bucket AND h.topic_id = p.topic_id)
+ORDER BY p.bucket, p.producer_id
 FOR NO KEY UPDATE;
 
 -- name: SetSession :execrows

@@ -96,7 +96,12 @@ VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(deleted_at));
 SELECT bucket, topic_id FROM deleted_topics ORDER BY bucket, topic_id LIMIT 1;
 
 -- name: DeleteDeletedTopic :execrows
-DELETE FROM deleted_topics WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
+-- Only with nothing left: a sweep that waited for the rows of another found none, though more follow.
+DELETE FROM deleted_topics AS d
+WHERE d.bucket = sqlc.arg(bucket) AND d.topic_id = sqlc.arg(topic_id)
+  AND NOT EXISTS (SELECT FROM messages AS m WHERE m.bucket = d.bucket AND m.topic_id = d.topic_id)
+  AND NOT EXISTS (SELECT FROM producers AS p WHERE p.bucket = d.bucket AND p.topic_id = d.topic_id)
+  AND NOT EXISTS (SELECT FROM consumers AS c WHERE c.bucket = d.bucket AND c.topic_id = d.topic_id);
 
 -- name: FindTrimmedHead :one
 -- Reads the whole table, which is narrow: an index on columns that change would cost every append.
