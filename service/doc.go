@@ -34,4 +34,5 @@
 //
 // message.go, errors.go, store.go; then produce: produce.go, committer.go, lanes.go,
 // plan_append.go; then consume: consume.go, mover.go, plan_move.go, read.go, topic.go, tail.go.
+// audit.go checks a store from outside these paths.
 package service
