@@ -65,7 +65,7 @@ func (c Config) withDefaults() Config {
 }
 
 // readingBytes is ReadingBytes, but never less than two of the largest bodies.
-func (c *Config) readingBytes(l *service.Limits) int64 { return max(c.ReadingBytes, 2*l.RequestBytes) }
+func (c Config) readingBytes(l *service.Limits) int64 { return max(c.ReadingBytes, 2*l.RequestBytes) }
 
 func orDefault[T comparable](v *T, d T) {
 	var zero T

@@ -84,7 +84,8 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 
 // Close ends the client at once: producers and consumers that are still open are abandoned, as if the
 // process had died, and later calls return [ErrClosed]. Close them first, so that they can send what they
-// hold. Close waits for the goroutines of the client, but not for the handlers of a Run.
+// hold. Close waits for the goroutines of the client, but neither for the handlers of a Run nor for a Close of
+// a consumer that waits for them.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true

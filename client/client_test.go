@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/topiq/topiq/gen/wire"
@@ -228,6 +229,22 @@ func TestRetryAfterForms(t *testing.T) {
 			t.Errorf("after %d: %s", failed+1, d)
 		}
 	}
+}
+
+// A call that a context ends returns the error of the context, also if it was cancelled with a cause.
+func TestContextWithACause(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("the reason")
+	hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := connect(t, hang, nil)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(cause) })
+		err := c.CreateTopic(ctx, "x")
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, cause) || !errors.Is(err, ErrOutcomeUnknown) {
+			t.Error(err)
+		}
+	})
 }
 
 // A context that ended before a call leaves no doubt: nothing was sent.

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -64,9 +63,11 @@ func (c *Client) Consumer(ctx context.Context, topics []string, opts ...Consumer
 		answered: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	for _, topic := range topics {
-		s.subs = append(s.subs, &subscription{client: c, cfg: &s.cfg, topic: topic})
+		s.subs = append(s.subs, &subscription{
+			client: c, cfg: &s.cfg, topic: topic, moving: make(chan struct{}, 1),
+		})
 	}
-	err = s.each(func(sub *subscription) error { return sub.register(ctx) })
+	err = s.each(func(sub *subscription) error { return sub.named(sub.register(ctx)) })
 	if err == nil {
 		err = c.track(s)
 	}
@@ -88,17 +89,14 @@ func (s *Consumer) each(f func(*subscription) error) error {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			if err := f(sub); err != nil {
-				errs[i] = fmt.Errorf("topic %s: %w", sub.topic, err)
-			}
+			errs[i] = f(sub)
 		})
 	}
 	group.Wait()
 	return errors.Join(errs...)
 }
 
-// begin takes the consumer for one call. What was handed out before counts as processed from now on: the
-// caller has come back for more.
+// begin takes the consumer for one call.
 func (s *Consumer) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,20 +121,24 @@ func (s *Consumer) end() {
 // so do not call Close from inside a handler. A named consumer then tells the broker its final position: that
 // of the messages that count as processed, see Poll, Messages and Run. It is sent so that the position never
 // goes back, also if another consumer of the same name took over. A consumer without a name is unregistered.
-// Calling Close again does nothing.
+// Calling Close again only waits for the first call, as long as ctx allows.
 //
 // Errors: that of ctx, and those of the requests; the consumer is closed in any case.
 func (s *Consumer) Close(ctx context.Context) error {
 	if !s.shut() {
-		<-s.stopped
-		return nil
+		select {
+		case <-s.stopped:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	defer s.client.untrack(s)
 	defer close(s.stopped)
 	err := s.halt(ctx)
 	return errors.Join(err, s.each(func(sub *subscription) error {
 		if s.cfg.name == "" {
-			return sub.unregister(ctx)
+			return sub.named(sub.unregister(ctx))
 		}
 		return sub.commit(ctx, false)
 	}))
@@ -156,10 +158,7 @@ func (s *Consumer) shut() bool {
 
 // halt waits until the call under way and the polls have ended.
 func (s *Consumer) halt(ctx context.Context) error {
-	for _, sub := range s.subs {
-		sub.halt()
-	}
-	s.polls.Wait()
+	s.haltPolls()
 	s.mu.Lock()
 	busy, free := s.busy, s.free
 	s.mu.Unlock()
@@ -174,17 +173,21 @@ func (s *Consumer) halt(ctx context.Context) error {
 	}
 }
 
-// abandon ends the consumer as if the process had died.
-func (s *Consumer) abandon() {
-	if !s.shut() {
-		<-s.stopped
-		return
-	}
-	defer close(s.stopped)
+func (s *Consumer) haltPolls() {
 	for _, sub := range s.subs {
 		sub.halt()
 	}
 	s.polls.Wait()
+}
+
+// abandon ends the consumer as if the process had died. It does not wait for a Close under way, which may be
+// waiting for a handler.
+func (s *Consumer) abandon() {
+	first := s.shut()
+	s.haltPolls()
+	if first {
+		close(s.stopped)
+	}
 }
 
 // find returns the subscription of a topic.

@@ -92,14 +92,11 @@ func (s *Consumer) received(n int) {
 // await makes sure that every topic is polled, and waits until one has messages or has ended, or until all
 // were answered once.
 func (s *Consumer) await(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
+	if err := s.settle(); err != nil {
 		return err
 	}
-	for _, sub := range s.subs {
-		if err := sub.failure(); err != nil {
-			return err
-		}
-		sub.settle()
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	for _, sub := range s.subs {
 		s.poll(ctx, sub)
@@ -120,6 +117,18 @@ func (s *Consumer) await(ctx context.Context) error {
 			return ErrTimeout
 		}
 	}
+}
+
+// settle counts everything that was handed out as processed: the caller has come back for more. It returns
+// the error of a topic that has ended.
+func (s *Consumer) settle() (err error) {
+	for _, sub := range s.subs {
+		sub.settle()
+		if err == nil {
+			err = sub.failure()
+		}
+	}
+	return err
 }
 
 // timeout is a timer for what is left of the time without a message. Without the option it never fires.

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/topiq/topiq/gen/wire"
 )
@@ -11,9 +10,11 @@ import (
 // Commit makes the position of every topic durable: when it returns nil, a later consumer of this name begins
 // no earlier. Every message that Poll and Messages have handed out counts as processed; of Run, those whose
 // handler has returned nil. Without Commit, positions are told to the broker with the next poll, and the last
-// second of them may be lost with the broker. It may be called at any time, also from a handler.
+// second of them may be lost with the broker. It may be called at any time, also from a handler; beside a Seek,
+// the one waits for the other.
 //
 // Positions only move forward: [ErrOffsetBehind] says that somebody else uses the same name and is further on.
+// For a topic that has ended, Commit does nothing and returns the error that ended it.
 func (s *Consumer) Commit(ctx context.Context) error {
 	s.mu.Lock()
 	closed := s.closed
@@ -39,6 +40,11 @@ func (s *Consumer) Position(topic string) (Position, bool) {
 // when Seek returns nil, and the next message that is handed out is the one at offset. Seek also ends the
 // stop of a topic that was refused with [ErrOffsetTrimmed], [ErrOffsetOutOfRange] or [ErrOffsetBehind].
 //
+// A poll that the broker handles after the Seek would move the consumer to where it was before. So Seek lets a
+// poll end that was sent less than a second ago. If the broker takes longer than that to read it, the next poll
+// notices and sets the position again; only a consumer that dies before goes on at the old position. One that
+// begins with [Offsets] does not depend on it.
+//
 // Errors: [ErrBusy] while Poll or Run is under way; [ErrOffsetTrimmed] and [ErrOffsetOutOfRange] for a
 // position outside the topic; and any refusal.
 func (s *Consumer) Seek(ctx context.Context, topic string, offset int64) error {
@@ -50,17 +56,21 @@ func (s *Consumer) Seek(ctx context.Context, topic string, offset int64) error {
 		return err
 	}
 	defer s.end()
-	sub.halt()
+	release, err := sub.reserve(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := sub.calm(ctx); err != nil {
+		return err
+	}
 	failure := sub.failure()
 	mends := errors.Is(failure, ErrOffsetTrimmed) || errors.Is(failure, ErrOffsetOutOfRange) ||
 		errors.Is(failure, ErrOffsetBehind)
 	if failure != nil && !mends {
 		return failure
 	}
-	if err := sub.setOffset(ctx, offset); err != nil {
-		return fmt.Errorf("topic %s: %w", topic, err)
-	}
-	return nil
+	return sub.named(sub.setOffset(ctx, offset))
 }
 
 // setOffset moves the consumer. It may be repeated: nobody consumes with this id in between.
@@ -74,7 +84,10 @@ func (s *subscription) setOffset(ctx context.Context, offset int64) error {
 }
 
 func (s *subscription) requestOffset(ctx context.Context, offset int64) (int64, error) {
-	return s.client.setOffset(ctx, wire.SetOffsetRequest{Topic: &s.topic, ConsumerID: s.id, Offset: &offset})
+	s.unanswered.sent(offset)
+	r, err := s.client.setOffset(ctx, wire.SetOffsetRequest{Topic: &s.topic, ConsumerID: s.id, Offset: &offset})
+	s.unanswered.heard(offset, err)
+	return r, err
 }
 
 // commit tells the broker the position, if it has moved since the last time that the broker stored it.
@@ -83,7 +96,15 @@ func (s *subscription) requestOffset(ctx context.Context, offset int64) (int64, 
 // set_offset alone would pull a successor of the same name back. The broker may write a consume's position up
 // to a second later; durable asks for more, and sets the offset in addition.
 func (s *subscription) commit(ctx context.Context, durable bool) error {
-	if s.failure() != nil {
+	release, err := s.reserve(ctx)
+	if err != nil {
+		return s.named(err)
+	}
+	defer release()
+	switch failure := s.failure(); {
+	case failure != nil && durable:
+		return failure
+	case failure != nil:
 		return nil // the caller was told, and the broker would refuse this as well
 	}
 	if durable {
@@ -91,10 +112,10 @@ func (s *subscription) commit(ctx context.Context, durable bool) error {
 	}
 	offset, err := s.tell(ctx)
 	if err != nil || !durable || offset < 0 {
-		return err
+		return s.named(err)
 	}
 	if _, err := s.requestOffset(ctx, offset); err != nil {
-		return err
+		return s.named(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,10 +29,9 @@ func (s *Consumer) Run(ctx context.Context, handle Handler) error {
 	defer s.end()
 	for _, sub := range s.subs {
 		sub.halt()
-		if err := sub.failure(); err != nil {
-			return err
-		}
-		sub.settle()
+	}
+	if err := s.settle(); err != nil {
+		return err
 	}
 	s.since = time.Time{}
 
@@ -86,7 +85,7 @@ func runError(ctx context.Context, first error, errs []error) error {
 func (s *subscription) run(ctx context.Context, handle Handler, watch *idleWatch) error {
 	defer s.returned()
 	for {
-		messages := s.rest()
+		messages := s.leftover()
 		if len(messages) == 0 {
 			var err error
 			messages, err = s.fetch(ctx)
@@ -102,7 +101,7 @@ func (s *subscription) run(ctx context.Context, handle Handler, watch *idleWatch
 		}
 		watch.work()
 		err := s.handle(ctx, messages, handle)
-		watch.rest()
+		watch.idle()
 		if err != nil {
 			return err
 		}
@@ -154,7 +153,7 @@ func (w *idleWatch) work() {
 	w.end()
 }
 
-func (w *idleWatch) rest() {
+func (w *idleWatch) idle() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.busy--; w.busy == 0 && w.timer != nil {

@@ -27,8 +27,9 @@
 //   - A pure read moves nothing and leaves nothing behind, however the program ends (P11).
 //   - Don't know is an outcome of its own: [ErrOutcomeUnknown] is told whenever an answer was lost and no
 //     repeat has settled it, and never otherwise.
-//   - A restore or a failover that lost data is told, as [ErrIncarnationChanged] or [ErrOffsetOutOfRange]
-//     (P11, P13).
+//   - Another life of a topic is told as [ErrIncarnationChanged]: one that was deleted and made anew, or whose
+//     operator has run "topiq store new-incarnation" (P13). Brokers do not recognise by themselves yet that a
+//     restore or a failover lost data; [ErrOffsetOutOfRange] may then be the only sign (P11).
 //
 // # Errors
 //

@@ -89,8 +89,8 @@ var (
 	ErrUnavailable error = &Error{Code: string(wire.FailureCodeUnavailable)}
 	// ErrOutcomeUnknown: the call may or may not have done its work. It matches the code of that name and
 	// also every call that changes something and got no proper answer: the connection was lost, the answer
-	// was cut short or was a 5xx, or ctx ended while the request was out. The other sentinels may match the
-	// same error and then say why.
+	// was cut short, was a 5xx or was a refusal of something in between, or ctx ended while the request was
+	// out. The other sentinels may match the same error and then say why.
 	ErrOutcomeUnknown error = &Error{Code: string(wire.FailureCodeOutcomeUnknown)}
 	// ErrStorageFull: the store has no space left.
 	ErrStorageFull error = &Error{Code: string(wire.FailureCodeStorageFull)}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -35,17 +36,17 @@ func exchange[T any](
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	limit := c.timeout + op.wait
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	limit := c.timeout + min(op.wait, math.MaxInt64-c.timeout)
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
-	rsp, err := send(ctx)
+	rsp, err := send(limited)
 	if err != nil {
-		return nil, unanswered(op, err)
+		return nil, noAnswer(op, withEnd(ctx, err))
 	}
 	defer func() { _ = rsp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(rsp.Body, maxAnswerBytes+1))
 	if err != nil {
-		return nil, unreadable(op, rsp.StatusCode, err)
+		return nil, unreadable(op, rsp.StatusCode, withEnd(ctx, err))
 	}
 	if len(body) > maxAnswerBytes {
 		return nil, unreadable(op, rsp.StatusCode, fmt.Errorf("the answer is larger than %d bytes", maxAnswerBytes))
@@ -66,8 +67,16 @@ func exchange[T any](
 	return result, nil
 }
 
-// unanswered is an attempt that got no answer.
-func unanswered(op operation, err error) *Error {
+// withEnd adds the error of a context that has ended. Transports tell its cause in place of it, if it has one.
+func withEnd(ctx context.Context, err error) error {
+	if end := ctx.Err(); end != nil && !errors.Is(err, end) {
+		return fmt.Errorf("%w: %w", end, err)
+	}
+	return err
+}
+
+// noAnswer is an attempt that got no answer.
+func noAnswer(op operation, err error) *Error {
 	return &Error{Op: op.name, passing: true, unknown: op.changes && !neverSent(err), cause: err}
 }
 
@@ -75,12 +84,9 @@ func unanswered(op operation, err error) *Error {
 func unreadable(op operation, status int, err error) *Error {
 	return &Error{
 		Op: op.name, Status: status, Message: "the answer makes no sense",
-		passing: true, unknown: op.changes && !refusal(status), cause: err,
+		passing: true, unknown: op.changes, cause: err,
 	}
 }
-
-// refusal reports whether a status says that the attempt did nothing.
-func refusal(status int) bool { return status >= 400 && status < 500 }
 
 // neverSent reports whether a request certainly did not reach anybody: there was no connection. Every other
 // error of a transport may come after the request was handled.
@@ -100,15 +106,11 @@ func failed(op operation, rsp *http.Response, body []byte) *Error {
 		e.Epoch, e.ExpectedSeq, e.Seq = f.Epoch, f.ExpectedSeq, f.Seq
 		e.Offset, e.FirstOffset, e.NextOffset, e.MaxBytes = f.Offset, f.FirstOffset, f.NextOffset, f.MaxBytes
 	}
-	switch {
-	case rsp.StatusCode == http.StatusTooManyRequests, rsp.StatusCode == http.StatusRequestTimeout:
-		e.passing = true
-	case refusal(rsp.StatusCode):
-		// It lasts.
-	default:
-		// A 5xx, or something no broker answers: perhaps of a proxy, perhaps after the broker did it.
-		e.passing, e.unknown = true, op.changes
-	}
+	// Only a 4xx of the broker itself says that the attempt did nothing. A 5xx, or a page of a proxy, may come
+	// after the broker did it.
+	is4xx := rsp.StatusCode >= 400 && rsp.StatusCode < 500
+	e.unknown = op.changes && (!is4xx || e.Code == "")
+	e.passing = !is4xx || rsp.StatusCode == http.StatusTooManyRequests || rsp.StatusCode == http.StatusRequestTimeout
 	return e
 }
 

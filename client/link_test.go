@@ -49,6 +49,7 @@ const (
 	fault401            // refused
 	faultHang           // nothing happens until the context ends
 	faultHTMLPage       // a proxy answers a page, with 502
+	fault499            // handled, and then a proxy answers a page, with 499
 )
 
 var errReset = errors.New("connection reset by peer")
@@ -116,6 +117,11 @@ func (l *link) answer(r *http.Request, raw []byte, kind fault) (*http.Response, 
 	case fault500:
 		_ = rsp.Body.Close()
 		writeJSON(rec, http.StatusInternalServerError, refuse(500, wire.FailureCodeInternal).Failure)
+		return rec.Result(), nil
+	case fault499:
+		_ = rsp.Body.Close()
+		rec.WriteHeader(499)
+		_, _ = rec.WriteString("<html>")
 		return rec.Result(), nil
 	case faultShort:
 		rsp.Body = &shortBody{ReadCloser: rsp.Body, left: 30}

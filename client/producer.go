@@ -129,8 +129,9 @@ func (p *Producer) named() bool { return p.cfg.name != "" }
 //
 // If ctx ends while the message still waits for its turn, the message is taken back and was not sent: the
 // error is that of ctx. If ctx ends while the message is under way, the error is also [ErrOutcomeUnknown]:
-// the message keeps its place and its seq, and a named producer goes on until it is stored; so after Flush
-// without an error it is stored. A message that the broker refuses is not stored and takes no seq.
+// the message keeps its place and its seq, and the producer goes on with it. If it is refused in the end, or
+// its outcome stays unknown, the next Flush or Close returns that error; if they return none, it is stored. A
+// message that the broker refuses is not stored and takes no seq.
 //
 // Errors: [ErrInvalidRequest] for text that is not UTF-8; [ErrMessageTooLarge]; [ErrClosed]; and those that
 // stop a producer, see [Producer].

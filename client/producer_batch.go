@@ -101,38 +101,27 @@ func (b *batch) results(r *wire.ProduceResult) []Result {
 
 // attempt sends a batch once.
 func (p *Producer) attempt(ctx context.Context, b *batch) (*wire.ProduceResult, error) {
-	return exchange(ctx, p.client, operation{name: "produce", changes: true},
+	r, err := exchange(ctx, p.client, operation{name: "produce", changes: true},
 		func(ctx context.Context) (*http.Response, error) {
 			return p.client.wire.ProduceWithBody(ctx, "application/json", newBody(b.body))
 		}, func(r *wire.ProduceResult) error { return b.check(p, r) })
+	if err != nil && asError(err).passing {
+		p.client.log.WarnContext(ctx, "topiq: produce failed", "topic", p.topic, "error", err)
+	}
+	return r, err
 }
 
 // transmit sends a batch until its outcome is known, or cannot become known. A named producer repeats it
 // whatever happened; one without a name only if the attempt certainly stored nothing.
 func (p *Producer) transmit(ctx context.Context, b *batch) (*wire.ProduceResult, error) {
-	doubt := false
-	for n := 1; ; n++ {
-		r, err := p.attempt(ctx, b)
-		if err == nil {
-			return r, nil
+	r, err := repeat(ctx, p.client, p.named(), maxInt, func(ctx context.Context) (*wire.ProduceResult, error) {
+		return p.attempt(ctx, b)
+	})
+	if err != nil && ctx.Err() != nil {
+		doubt := errors.Is(err, ErrOutcomeUnknown)
+		if err = ErrClosed; doubt {
+			err = doubtful("produce", ErrClosed)
 		}
-		e := asError(err)
-		doubt = doubt || e.unknown
-		lasting := !e.passing || (e.unknown && !p.named())
-		if !lasting {
-			p.client.log.WarnContext(ctx, "topiq: produce failed; trying again",
-				"topic", p.topic, "attempt", n, "error", err)
-			if sleep(ctx, p.client.retry.pause(n, e)) == nil {
-				continue
-			}
-			err = ErrClosed
-		}
-		if ctx.Err() != nil {
-			err = ErrClosed
-		}
-		if doubt && !errors.Is(err, ErrOutcomeUnknown) {
-			err = doubtful("produce", err)
-		}
-		return nil, err
 	}
+	return r, err
 }

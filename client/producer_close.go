@@ -8,8 +8,12 @@ import (
 	"github.com/topiq/topiq/gen/wire"
 )
 
-// Flush waits until every message sent before is stored or refused, also those whose Send has returned with
-// [ErrOutcomeUnknown]. It cuts Linger short. Errors: that of ctx, or the one that stopped the producer.
+// Flush waits until every message sent before has its outcome, also those that were under way when the ctx of
+// their Send ended. It cuts Linger short.
+//
+// Errors: that of ctx; the one that stopped the producer; and the first one that no Send could return, because
+// its ctx had ended: that message was refused, or its outcome stays unknown. This one is told once, by Flush or
+// by Close. Without an error, what was under way is stored, unless its own Send tells otherwise.
 func (p *Producer) Flush(ctx context.Context) error {
 	deliveries, end := p.queue.flush()
 	defer end()
@@ -20,13 +24,16 @@ func (p *Producer) Flush(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return p.queue.failure()
+	if err := p.queue.failure(); err != nil {
+		return err
+	}
+	return p.queue.claim()
 }
 
 // Close sends what is waiting and ends the producer. If ctx ends first, the rest is given up: a Send whose
 // message was under way returns [ErrOutcomeUnknown], the others [ErrClosed]. A producer without a name is
 // unregistered; a named one keeps its session, so that nothing but a new session ends it. Calling Close
-// again is allowed. Errors: that of ctx, or the one that stopped the producer.
+// again is allowed. Errors: as [Producer.Flush].
 func (p *Producer) Close(ctx context.Context) error {
 	p.queue.close()
 	var err error
@@ -47,7 +54,10 @@ func (p *Producer) Close(ctx context.Context) error {
 	if failure := p.queue.failure(); failure != nil && !errors.Is(failure, ErrClosed) {
 		return failure
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return p.queue.claim()
 }
 
 // unregister is a courtesy: what is left of a producer without a name is one row.

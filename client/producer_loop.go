@@ -32,7 +32,7 @@ func (p *Producer) await(ctx context.Context) bool {
 		case fillEnded:
 			return false
 		case fillFull:
-			return p.rest(ctx)
+			return p.pause(ctx)
 		case fillSome:
 			if linger == nil {
 				timer := time.NewTimer(p.cfg.linger)
@@ -45,18 +45,18 @@ func (p *Producer) await(ctx context.Context) bool {
 		select {
 		case <-p.queue.changed:
 		case <-linger:
-			return p.rest(ctx)
+			return p.pause(ctx)
 		case <-ctx.Done():
 			return false
 		}
 	}
 }
 
-// rest is the random wait that MaxTimeout asks for.
-func (p *Producer) rest(ctx context.Context) bool {
-	var d time.Duration
-	if p.cfg.maxTimeout > 0 {
-		d = rand.N(p.cfg.maxTimeout + 1) //nolint:gosec // a spread of load, not a secret
+// pause is the random wait that MaxTimeout asks for.
+func (p *Producer) pause(ctx context.Context) bool {
+	d := p.cfg.maxTimeout
+	if d > 0 {
+		d = rand.N(d) //nolint:gosec // a spread of load, not a secret
 	}
 	return sleep(ctx, d) == nil
 }

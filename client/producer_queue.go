@@ -23,6 +23,7 @@ type queue struct {
 	last     int64     // the offset of the last stored message; -1 if there is none
 	closing  bool      // nothing more is accepted; what is there is sent
 	failed   error     // nothing more is accepted or sent
+	untold   error     // the first error that came after its Send had returned, for Flush or Close
 	flushes  int       // calls of Flush under way
 }
 
@@ -48,6 +49,7 @@ type delivery struct {
 	results []Result
 	left    int // messages without a result
 	done    chan struct{}
+	gone    bool // nobody waits for the results any more
 }
 
 func newDelivery(raws [][]byte) *delivery {
@@ -148,13 +150,14 @@ func (q *queue) admit() {
 
 // leave ends the wait of a delivery whose context ended with err, and returns its results. What was not sent
 // is taken back and is certainly not stored. What is under way stays there, for its seq is taken: its outcome
-// is unknown.
+// is unknown yet.
 func (q *queue) leave(d *delivery, err error) []Result {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if d.left == 0 {
 		return d.results
 	}
+	d.gone = true
 	q.waiting = slices.DeleteFunc(q.waiting, func(it *item) bool { return it.to == d })
 	for _, it := range d.items {
 		switch it.state {
@@ -188,6 +191,9 @@ func (q *queue) settleLocked(items []*item, result func(i int) Result) {
 			q.last = max(q.last, r.Offset)
 		}
 		it.to.results[it.index] = r
+		if it.to.gone && q.untold == nil {
+			q.untold = r.Err
+		}
 		q.release(it)
 	}
 	q.sent = slices.DeleteFunc(q.sent, func(it *item) bool { return it.state == itemSettled })

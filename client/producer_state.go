@@ -80,6 +80,15 @@ func (q *queue) failure() error {
 	return q.failed
 }
 
+// claim hands over the error that no Send has returned, if there is one. It is told once.
+func (q *queue) claim() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	err := q.untold
+	q.untold = nil
+	return err
+}
+
 // nextSeq is the seq of the first message that is not stored.
 func (q *queue) nextSeq() int64 {
 	q.mu.Lock()

@@ -104,6 +104,7 @@ func TestUnnamedProducer(t *testing.T) {
 		"overloaded is unknown":           {fault503, false, ErrOverloaded},
 		"internal is unknown":             {fault500, false, ErrInternal},
 		"page of a proxy is unknown":      {faultHTMLPage, false, nil},
+		"4xx of a proxy is unknown":       {fault499, false, nil},
 		"an answer too late is unknown":   {faultHang, false, nil},
 		"a refusal is neither of the two": {fault401, false, ErrUnauthorized},
 	} {

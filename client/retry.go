@@ -26,9 +26,8 @@ const (
 // repetition changes nothing. Everything else is repeated only if it certainly had no effect: the
 // connection could not be opened, or the broker answered rate_limited or request_timeout.
 type Retry struct {
-	// Attempts is how often one call is tried in all; 1 means no retries. Default 8. It does not bound a
-	// producer with a name, which repeats a request until it is answered, nor the polling of a consumer,
-	// which goes on until its context ends.
+	// Attempts is how often one call is tried in all; 1 means no retries. Default 8. It bounds neither what a
+	// producer sends, see [Producer], nor the polling of a consumer, which goes on until its context ends.
 	Attempts int
 	// Base is the first pause. Default 100 ms.
 	Base time.Duration
@@ -74,6 +73,13 @@ func (r Retry) pause(failed int, e *Error) time.Duration {
 func retry[T any](
 	ctx context.Context, c *Client, repeatable bool, attempt func(context.Context) (T, error),
 ) (T, error) {
+	return repeat(ctx, c, repeatable, c.retry.Attempts, attempt)
+}
+
+// repeat is retry with another bound.
+func repeat[T any](
+	ctx context.Context, c *Client, repeatable bool, attempts int, attempt func(context.Context) (T, error),
+) (T, error) {
 	doubt := false
 	for n := 1; ; n++ {
 		result, err := attempt(ctx)
@@ -81,22 +87,19 @@ func retry[T any](
 			return result, nil
 		}
 		e := asError(err)
-		final := !e.passing || (e.unknown && !repeatable) || n >= c.retry.Attempts
-		if final {
-			if doubt && !e.unknown {
-				err = doubtful(e.Op, err)
-			}
-			return result, err
-		}
 		doubt = doubt || e.unknown
-		c.log.DebugContext(ctx, "topiq: retrying", "attempt", n, "error", err)
-		if waitErr := sleep(ctx, c.retry.pause(n, e)); waitErr != nil {
-			err = fmt.Errorf("%w while waiting to retry: %w", waitErr, err)
-			if doubt && !e.unknown {
-				err = doubtful(e.Op, err)
+		if e.passing && (repeatable || !e.unknown) && n < attempts {
+			c.log.DebugContext(ctx, "topiq: retrying", "attempt", n, "error", err)
+			waitErr := sleep(ctx, c.retry.pause(n, e))
+			if waitErr == nil {
+				continue
 			}
-			return result, err
+			err = fmt.Errorf("%w while waiting to retry: %w", waitErr, err)
 		}
+		if doubt && !e.unknown {
+			err = doubtful(e.Op, err)
+		}
+		return result, err
 	}
 }
 

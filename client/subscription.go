@@ -25,6 +25,9 @@ type subscription struct {
 	empty    bool      // it found nothing
 	failures int       // polls failed since the last one answered
 
+	moving     chan struct{} // holds a token while Commit, Close or Seek sets the position
+	unanswered unanswered
+
 	mu      sync.Mutex
 	done    int64     // everything below is processed
 	handed  int64     // everything below was handed out; done ≤ handed
@@ -65,6 +68,25 @@ func (s *subscription) processed(m *Message) {
 	s.done, s.handed = m.Offset+1, m.Offset+1
 }
 
+// named adds the topic to an error.
+func (s *subscription) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("topic %s: %w", s.topic, err)
+}
+
+// reserve takes the position for one who sets it, so that no other one sets it at the same time. It is given
+// back with release.
+func (s *subscription) reserve(ctx context.Context) (release func(), err error) {
+	select {
+	case s.moving <- struct{}{}:
+		return func() { <-s.moving }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // failed ends the topic.
 func (s *subscription) failed(err error) {
 	s.mu.Lock()
@@ -89,8 +111,8 @@ func (s *subscription) take(n int) []Message {
 	return messages
 }
 
-// rest hands over what is left of earlier polls, without counting it as handed out.
-func (s *subscription) rest() []Message {
+// leftover hands over what is left of earlier polls, without counting it as handed out.
+func (s *subscription) leftover() []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	messages := s.ready
@@ -141,7 +163,7 @@ func (s *subscription) fetch(ctx context.Context) ([]Message, error) {
 		}
 		e := asError(err)
 		if !e.passing {
-			return nil, fmt.Errorf("topic %s: %w", s.topic, err)
+			return nil, s.named(err)
 		}
 		s.failures++
 		s.client.log.WarnContext(ctx, "topiq: poll failed; trying again", "topic", s.topic, "error", err)
@@ -178,12 +200,25 @@ func (s *subscription) consume(
 	var messages []Message
 	// It changes nothing that a repeat would not change in the same way, so its outcome is never in doubt.
 	_, err := exchange(ctx, s.client, operation{name: "consume", wait: wait},
-		func(ctx context.Context) (*http.Response, error) { return s.client.wire.ConsumePost(ctx, request) },
+		func(ctx context.Context) (*http.Response, error) {
+			s.unanswered.sent(offset)
+			return s.client.wire.ConsumePost(ctx, request)
+		},
 		func(r *wire.ConsumeResult) (err error) {
 			messages, err = s.decode(offset, r)
 			return err
 		})
-	return messages, err
+	s.unanswered.heard(offset, err)
+	late, ok := s.overtaken(err)
+	if !ok {
+		return messages, err
+	}
+	// It is we who are further on, by mistake: the position that Seek has set is set again.
+	if _, err := s.requestOffset(ctx, offset); err != nil {
+		return nil, err
+	}
+	s.unanswered.heard(late, nil) // once: the next time it is somebody else
+	return s.consume(ctx, offset, limit, maxBytes, wait)
 }
 
 // decode checks that an answer continues at the offset, without a gap and in the same history, before

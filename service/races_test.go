@@ -52,6 +52,27 @@ func TestPositionsAreGoodBeforePublication(t *testing.T) {
 	want(t, "and the topic goes on", f.Ready(t.Context()), nil)
 }
 
+// A commit is published between the read of the head and the look at the tail: the answer does not
+// go beyond the end it names.
+func TestAnswerEndsWhereItsHeadDoes(t *testing.T) {
+	t.Parallel()
+	store := newHooked()
+	f := setup(t, open(t, store, service.Config{}))
+	f.produce("0")
+	store.heads = func(_ int, do func() ([]service.Head, error)) ([]service.Head, error) {
+		heads, err := do()
+		f.produce("later", "later")
+		return heads, err
+	}
+	for _, limit := range []int{1, 2, 100} {
+		from := service.Offset(0)
+		got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: &from, Limit: &limit})
+		if err != nil || len(got.Messages) == 0 || got.Next > got.Head.Next {
+			t.Errorf("limit %d: %d messages up to %d, the end is %d; %v", limit, len(got.Messages), got.Next, got.Head.Next, err)
+		}
+	}
+}
+
 // A topic is deleted and made anew, and produced to, before the broker that deleted it takes note.
 func TestNewLifeOfADeletedTopicIsNotForgotten(t *testing.T) {
 	t.Parallel()

@@ -122,11 +122,11 @@ func (b *Broker) follow(ctx context.Context, v view, c cursor, wait time.Duratio
 // fetch reads the messages at a cursor that the head says are there: from memory if the tail
 // holds enough of them, else from the store.
 func (b *Broker) fetch(ctx context.Context, v view, c cursor) ([]Message, error) {
-	messages, full := v.read(v.head.Incarnation, c.from, c.window)
-	if full || (len(messages) > 0 && c.from+Offset(len(messages)) >= v.head.Next) {
+	// Memory may be ahead of the head by now: an answer must not go beyond the end it names.
+	limit := min(c.window.limit, int(v.head.Next-c.from))
+	if messages, full := v.read(v.head.Incarnation, c.from, window{limit, c.window.maxBytes}); full {
 		return messages, nil
 	}
-	limit := min(c.window.limit, int(v.head.Next-c.from))
 	messages, err := b.store.Read(ctx, v.id, c.from, limit, c.window.maxBytes)
 	if err != nil {
 		return nil, err
