@@ -294,6 +294,34 @@ func TestHoleStopsTheTopic(t *testing.T) {
 	if _, err := f.CreateTopic(t.Context(), "other"); err != nil {
 		t.Errorf("other topics go on: %v", err)
 	}
+	if err := f.DeleteTopic(t.Context(), topicName); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, "readiness without the topic", f.Ready(t.Context()), nil)
+	want(t, "offset in a new one of its name", setup(t, f.Broker).produce("x"), 0)
+}
+
+// A topic that was stopped here is deleted and made anew through another broker.
+func TestNewLifeOfAStoppedTopicGoesOn(t *testing.T) {
+	t.Parallel()
+	store := newHooked()
+	a := setup(t, open(t, shared{store}, service.Config{}))
+	b := setup(t, open(t, shared{store.Store}, service.Config{}))
+	b.produce("a", "b", "c")
+	store.read = func(_ int, do func() ([]service.Message, error)) ([]service.Message, error) {
+		messages, err := do()
+		return messages[1:], err
+	}
+	_, err := a.look(0)
+	wantErr(t, "the read that found it", err, service.ErrInternal)
+	store.read = nil
+	if err := b.DeleteTopic(t.Context(), topicName); err != nil {
+		t.Fatal(err)
+	}
+	b = setup(t, b.Broker)
+	a.producer = b.producer
+	want(t, "offset", a.produce("x"), 0)
+	wantErr(t, "readiness", a.Ready(t.Context()), nil)
 }
 
 func TestTrimBetweenHeadAndReadIsNoHole(t *testing.T) {

@@ -94,14 +94,17 @@ func (b *Broker) DeleteTopic(ctx context.Context, name TopicName) error {
 	if err := CheckName("topic", name); err != nil {
 		return err
 	}
+	known := b.topics.entries([]TopicName{name})[name]
 	err := b.store.DeleteTopic(ctx, name, b.now())
-	// Whatever became of it, what is known here must not be answered, and who waits must look.
-	if t := b.topics.use(name); t != nil {
-		b.topics.tailBytes.Add(-t.refresh())
-		t.release()
-	}
-	if err == nil {
+	switch {
+	case err == nil:
+		if known != nil {
+			b.topics.forget(known)
+		}
 		b.sweepSoon()
+	case known != nil:
+		// It may be deleted: what is known must not be answered, and who waits must look.
+		b.topics.tailBytes.Add(-known.refresh())
 	}
 	return err
 }
@@ -114,7 +117,11 @@ func (b *Broker) knownTopic(ctx context.Context, name TopicName) (*topic, error)
 	if t == nil {
 		return b.freshTopic(ctx, name)
 	}
-	return usable(t)
+	if t.faulty() != nil { // only this life of the topic is
+		t.release()
+		return b.freshTopic(ctx, name)
+	}
+	return t, nil
 }
 
 // freshTopic returns a topic as rows show it that are read after the call. ErrTopicNotFound. The

@@ -14,27 +14,25 @@ import (
 	"testing"
 )
 
-// TestDocumentedTypeScript compiles and runs the programs in TypeScript that documents show, with types
-// that are generated from a broker by the command that client/typescript/README.md shows. It needs
-// the packages of client/typescript: `make test-clients` installs them and runs it.
+// TestDocumentedTypeScript does what client/typescript/README.md shows, in an empty project: installs the
+// packages, makes types from a broker, and compiles and runs the programs that documents show. It needs npm and
+// its registry: `make test-clients` runs it.
 func TestDocumentedTypeScript(t *testing.T) {
 	t.Parallel()
 	project, err := filepath.Abs(filepath.Join(docsRoot, "client", "typescript"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := filepath.Join(project, "node_modules")
-	if _, err := os.Stat(filepath.Join(modules, ".package-lock.json")); err != nil {
-		t.Fatal(err)
-	}
 	dir, url := t.TempDir(), serveHere(t, "--store=memory:").url
-	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
-		t.Fatal(err)
-	}
 	writeFile(t, filepath.Join(dir, "package.json"), `{"type":"module"}`)
 	writeFile(t, filepath.Join(dir, "tsconfig.json"), `{"extends":`+quoted(t, filepath.Join(project, "tsconfig.json"))+
-		`,"compilerOptions":{"rootDir":".","outDir":"dist"},"include":["*.ts"]}`)
-	npx(t, dir, generateCommand(t, project, url)...)
+		`,"compilerOptions":{"types":[],"lib":["es2023","dom"],"rootDir":".","outDir":"dist"},"include":["*.ts"]}`)
+	setUp := exec.CommandContext(t.Context(), needs(t, "bash"), "-euc",
+		strings.ReplaceAll(projectBlock(t, project), "http://127.0.0.1:8080", url))
+	setUp.Dir = dir
+	if output, err := setUp.CombinedOutput(); err != nil {
+		t.Fatalf("client/typescript/README.md: %v\n%s", err, output)
+	}
 	programs := blocksOf(t, "ts")
 	for i, b := range programs {
 		name := fmt.Sprint("documented_", i)
@@ -51,9 +49,9 @@ func TestDocumentedTypeScript(t *testing.T) {
 	}
 }
 
-// generateCommand is the command that makes the types, as client/typescript/README.md shows it. The
-// versions it shows must be those that are installed here.
-func generateCommand(t *testing.T, project, url string) (command []string) {
+// projectBlock is the block that client/typescript/README.md shows for a project of one's own. The versions it
+// shows must be those of the example.
+func projectBlock(t *testing.T, project string) string {
 	t.Helper()
 	var manifest struct{ Dependencies, DevDependencies map[string]string }
 	content, err := os.ReadFile(filepath.Join(project, "package.json"))
@@ -63,22 +61,17 @@ func generateCommand(t *testing.T, project, url string) (command []string) {
 	if err := json.Unmarshal(content, &manifest); err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range readDocument(t, filepath.Join(docsRoot, "client", "typescript", "README.md")).blocks {
-		for line := range strings.Lines(b.text) {
-			for _, found := range regexp.MustCompile(`(\S+)@(\d\S*)`).FindAllStringSubmatch(line, -1) {
-				if version := manifest.Dependencies[found[1]] + manifest.DevDependencies[found[1]]; version != found[2] {
-					t.Errorf("client/typescript/README.md shows %s, package.json has %q", found[0], version)
-				}
-			}
-			if strings.HasPrefix(line, "npx openapi-typescript ") {
-				command = strings.Fields(strings.ReplaceAll(line, "http://127.0.0.1:8080", url))
-			}
+	blocks := readDocument(t, filepath.Join(docsRoot, "client", "typescript", "README.md")).blocks
+	if len(blocks) != 1 {
+		t.Fatalf("client/typescript/README.md has %d blocks, want one", len(blocks))
+	}
+	text := blocks[0].text
+	for _, found := range regexp.MustCompile(`(\S+)@(\d\S*)`).FindAllStringSubmatch(text, -1) {
+		if version := manifest.Dependencies[found[1]] + manifest.DevDependencies[found[1]]; version != found[2] {
+			t.Errorf("client/typescript/README.md shows %s, package.json has %q", found[0], version)
 		}
 	}
-	if command == nil {
-		t.Fatal("client/typescript/README.md does not show how the types are made")
-	}
-	return command
+	return text
 }
 
 // npx runs a program of an installed package. It never asks the network for one.
