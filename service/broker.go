@@ -29,7 +29,7 @@ type Broker struct {
 	entry      sync.RWMutex // held for reading while a call comes in, for writing by Close
 	calls      sync.WaitGroup
 	closing    chan struct{}      // closed when Close begins: long polls end, calls are refused
-	stop       context.CancelFunc // ends the background loops
+	stop       context.CancelFunc // ends the background loops, and the resolving of unknown outcomes
 	background sync.WaitGroup
 	sweep      chan struct{} // asks the sweeper to look now
 }
@@ -54,14 +54,14 @@ func NewBroker(store Store, config Config) *Broker {
 	}
 	writes := config.Limits.QueueRequests
 	reads := writes + config.Limits.Waiters // all who wait may wake at once
-	b.commits = newLanes(props.Lanes, queue(writes), b.commitGroup)
+	ctx, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	b.commits = newLanes(props.Lanes, queue(writes), func(_ int, group produceJobs) { b.commitGroup(ctx, group) })
 	b.commits.groupBytes = cmp.Or(props.GroupBytes, b.commits.groupBytes)
 	b.moves = newLanes(props.Lanes, queue(writes), b.moveGroup)
 	b.heads = newLanes(min(props.Lanes, 4), queue(reads), b.readHeads)
 	b.consumers = newLanes(min(props.Lanes, 4), queue(reads), b.readConsumers)
 
-	ctx, stop := context.WithCancel(context.Background())
-	b.stop = stop
 	b.background.Go(func() { b.every(ctx, config.FlushInterval, b.flushPositions) })
 	b.background.Go(func() { b.every(ctx, time.Second, b.evict) })
 	b.background.Go(func() { b.sweepLoop(ctx) })

@@ -18,23 +18,30 @@ type produceJob struct {
 	topic *topic
 }
 
+// produceJobs is one request each, on its way through a lane.
+type produceJobs = []*job[produceJob, AppendResult]
+
 // commitGroup is the work of the commit lanes: one Append for all that waited. Nobody is answered
-// before it returned.
-func (b *Broker) commitGroup(_ int, group []*job[produceJob, AppendResult]) {
+// before it returned; where its outcome is unknown, nobody with a seq before that is resolved. The
+// lane does nothing else meanwhile, so no later group overtakes one that may still be stored.
+func (b *Broker) commitGroup(ctx context.Context, group produceJobs) {
 	defer func() {
 		for _, j := range group {
 			j.req.topic.release()
 		}
 	}()
 	leaders, copies := arrange(group)
-	requests := make([]AppendRequest, len(leaders))
-	for i, j := range leaders {
-		requests[i] = j.req.AppendRequest
-	}
-	results, errs := attempt(requests, func(requests []AppendRequest) ([]AppendResult, error) {
-		return b.appendGroup(requests, leaders)
+	results, errs := attempt(leaders, func(leaders produceJobs) ([]AppendResult, error) {
+		results, err := b.appendGroup(ctx, leaders, false)
+		if CodeOf(err) == CodeOutcomeUnknown {
+			return b.resolveGroup(ctx, leaders, err), nil
+		}
+		return results, err
 	}, func(err error) bool { return CodeOf(err) == CodeInternal && errors.Is(err, ErrBadData) })
 	for i, j := range leaders {
+		if j.answered {
+			continue
+		}
 		j.res, j.err = results[i], errs[i]
 		if refusal := results[i].Err; j.err == nil && refusal != nil {
 			j.err = refusal
@@ -45,43 +52,54 @@ func (b *Broker) commitGroup(_ int, group []*job[produceJob, AppendResult]) {
 	}
 }
 
-// appendGroup stores a group and publishes what it added to the tails. leaders name the topics.
-func (b *Broker) appendGroup(requests []AppendRequest, leaders []*job[produceJob, AppendResult]) ([]AppendResult, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+// appendGroup stores a group, for the first time or again, and publishes what it added to the tails.
+func (b *Broker) appendGroup(ctx context.Context, group produceJobs, again bool) ([]AppendResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	topics := make(map[TopicID]*topic, len(leaders))
-	for _, j := range leaders {
+	topics := make(map[TopicID]*topic, len(group))
+	requests := make([]AppendRequest, len(group))
+	for i, j := range group {
 		topics[j.req.topic.id] = j.req.topic
+		requests[i] = j.req.AppendRequest
+		requests[i].Again = again
 	}
 	at := time.Now()
 	plan, err := b.store.Append(ctx, requests, b.now())
 	if CodeOf(err) == CodeOutcomeUnknown {
 		// It may be stored: whoever waits for messages must look.
-		for i := range requests {
-			b.topics.tailBytes.Add(-topics[requests[i].Topic].refresh())
+		for _, t := range topics {
+			b.topics.tailBytes.Add(-t.refresh())
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	for i := range plan.Topics {
-		added := &plan.Topics[i]
-		growth, err := topics[added.Head.ID].publish(added, at)
-		if err != nil {
-			// The messages are stored, so their producers are told so; but the topic is stopped.
-			b.log.ErrorContext(ctx, "an append contradicts what was known; the topic is stopped",
-				"topic", added.Head.Name, "error", err)
-			continue
-		}
-		b.topics.published(growth)
+		b.published(ctx, topics[plan.Topics[i].Head.ID], &plan.Topics[i], at)
 	}
 	return plan.Results, nil
+}
+
+// published takes in what an append that began at `at` has added to a topic.
+func (b *Broker) published(ctx context.Context, t *topic, added *TopicAppend, at time.Time) {
+	if len(added.Messages) == 0 { // a re-run that found everything: the head may be news all the same
+		t.observe(added.Head, at)
+		return
+	}
+	growth, err := t.publish(added, at)
+	if err != nil {
+		// The messages are stored, so their producers are told so; but the topic is stopped.
+		b.log.ErrorContext(ctx, "an append contradicts what was known; the topic is stopped",
+			"topic", added.Head.Name, "error", err)
+		return
+	}
+	b.topics.published(growth)
 }
 
 // arrange puts a group in order (P7): the requests of one producer by seq, so that those that
 // overtook each other on the way do not answer seq_gap; and merges copies of one request that are
 // equal in everything, which get the answer of the first. Requests without seq are never merged.
-func arrange(group []*job[produceJob, AppendResult]) (leaders []*job[produceJob, AppendResult], copies map[*job[produceJob, AppendResult]]*job[produceJob, AppendResult]) {
+func arrange(group produceJobs) (leaders produceJobs, copies map[*job[produceJob, AppendResult]]*job[produceJob, AppendResult]) {
 	type producer struct {
 		topic TopicID
 		id    ProducerID
@@ -99,7 +117,7 @@ func arrange(group []*job[produceJob, AppendResult]) (leaders []*job[produceJob,
 		if len(at) == 1 {
 			continue
 		}
-		own := make([]*job[produceJob, AppendResult], len(at))
+		own := make(produceJobs, len(at))
 		for k, i := range at {
 			own[k] = group[i]
 		}

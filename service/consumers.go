@@ -197,7 +197,7 @@ func (b *Broker) SetOffset(ctx context.Context, r SetOffsetRequest) (Consumer, e
 		seek.Offset = offset
 	}
 	at := time.Now()
-	row, err := b.store.Seek(ctx, seek, b.now())
+	row, err := repeatChange(ctx, b, func(ctx context.Context) (Consumer, error) { return b.store.Seek(ctx, seek, b.now()) })
 	if err != nil {
 		b.positions.expire(r.Consumer)
 		return Consumer{}, err

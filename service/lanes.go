@@ -39,11 +39,23 @@ type job[Req, Res any] struct {
 	res    Res
 	err    error
 	done   chan struct{}
-	gone   <-chan struct{} // closed when nobody waits for the result any more
+	// answered says that done is closed: nothing of the result may change any more. Only the lane
+	// looks at it.
+	answered bool
+	gone     <-chan struct{} // closed when nobody waits for the result any more
 }
 
 func newJob[Req, Res any](ctx context.Context, req Req, size int64) *job[Req, Res] {
 	return &job[Req, Res]{req: req, size: size, weight: size, done: make(chan struct{}), gone: ctx.Done()}
+}
+
+// answer lets the caller go. run may answer a job before the rest of its group; the lane answers the
+// others after it.
+func (j *job[Req, Res]) answer() {
+	if !j.answered {
+		j.answered = true
+		close(j.done)
+	}
 }
 
 // abandoned reports whether nobody waits for the result any more.
@@ -139,7 +151,7 @@ func (l *lanes[Req, Res]) work(i int) {
 		l.run(i, group)
 		for _, j := range group {
 			l.queue.give(j.size)
-			close(j.done)
+			j.answer()
 		}
 	}
 }

@@ -17,6 +17,9 @@ type AppendRequest struct {
 	ExpectedOffset *Offset
 	Incarnation    string
 	Payloads       []Payload
+	// Again says that the same request was appended before, by this broker, and that nobody knows
+	// what became of it (P9). Such a request carries a seq.
+	Again bool
 }
 
 // AppendResult is the answer to one AppendRequest.
@@ -26,7 +29,8 @@ type AppendResult struct {
 	// Ranges says where each run of messages is, in the order of the request; Count is their sum.
 	Ranges []Range
 	Count  int
-	// Duplicate is true when nothing was appended: all was stored before.
+	// Duplicate is true when nothing was appended: all was stored before. What a re-run finds may be
+	// what its first attempt appended, so that is never called a duplicate.
 	Duplicate   bool
 	Incarnation string
 }
@@ -66,7 +70,9 @@ type AppendState struct {
 type AppendPlan struct {
 	// Results has one entry for each request.
 	Results []AppendResult
-	// Topics are the heads after the group, of the topics that got messages, with these messages.
+	// Topics are the heads after the group, of the topics that got messages, with these messages. A
+	// re-run has all its topics here, those without a new message too: its answers, also the
+	// refusals, rest on a commit, and no commit rests on nothing written (P9).
 	Topics []TopicAppend
 	// Producers are the named producers of all requests accepted, duplicates included: writing
 	// them is what makes the answer to a duplicate durable (P4).
@@ -163,7 +169,15 @@ type appendPlanner struct {
 func (p *appendPlanner) decide(r *AppendRequest) (AppendResult, *Error) {
 	head, ok := p.state.Heads[r.Topic]
 	if !ok {
+		if r.Again {
+			return AppendResult{}, ErrOutcomeUnknown
+		}
 		return AppendResult{}, ErrTopicNotFound
+	}
+	if r.Again {
+		if result, settled := p.decideAgain(r, head); settled {
+			return result, result.Err
+		}
 	}
 	if r.Incarnation != "" && r.Incarnation != head.Incarnation {
 		return AppendResult{}, errIncarnation(head.Incarnation)
@@ -189,6 +203,36 @@ func (p *appendPlanner) decide(r *AppendRequest) (AppendResult, *Error) {
 	return AppendResult{
 		Ranges: known, Count: len(r.Payloads), Duplicate: len(fresh) == 0, Incarnation: head.Incarnation,
 	}, nil
+}
+
+// decideAgain comes before everything else in a re-run (P9). The first attempt has passed or will never
+// pass: the lock on the head has waited for it. If all messages are there, that is the answer, even
+// if the session was fenced meanwhile: a refusal would say that nothing was stored. It may have been
+// an attempt before the first that stored them; the answer is true of that one as well.
+//
+// Where the topic has gone, or lives another life than the one that was asked for, nobody can look
+// any more, and the answer stays unknown. What is not there is decided like any other request.
+func (p *appendPlanner) decideAgain(r *AppendRequest, head Head) (result AppendResult, settled bool) {
+	p.topic(head) // to be written, whatever is decided
+	if r.Incarnation != "" && r.Incarnation != head.Incarnation {
+		return AppendResult{Err: ErrOutcomeUnknown}, true
+	}
+	// The producer's own row may be gone: whoever had no name of its own can be unregistered.
+	row, ok := p.state.Producers[r.Producer]
+	name := r.ProducerName(row)
+	if ok && (row.Topic != r.Topic || (r.ProdName != "" && r.ProdName != name)) {
+		return AppendResult{}, false
+	}
+	key := NamedProducer{r.Topic, name}
+	if named, ok := p.state.Named[key]; !ok || named.Epoch == 0 {
+		return AppendResult{}, false
+	}
+	known, refusal := p.stored(r, name, head.First)
+	if refusal != nil || count(known) < len(r.Payloads) {
+		return AppendResult{}, false
+	}
+	p.touch(key)
+	return AppendResult{Ranges: known, Count: len(r.Payloads), Incarnation: head.Incarnation}, true
 }
 
 // admit finds the name a request is stored under, and checks its producer and its session.
@@ -255,13 +299,8 @@ func (p *appendPlanner) stored(r *AppendRequest, name string, first Offset) ([]R
 
 // append adds messages to the group and returns the seq of the first.
 func (p *appendPlanner) append(r *AppendRequest, name string, head Head, fresh []Payload) int64 {
-	t, ok := p.topics[r.Topic]
-	if !ok {
-		t = &TopicAppend{Head: head}
-		t.Head.LastAppend = latest(head.LastAppend, p.now)
-		p.topics[r.Topic] = t
-		p.order = append(p.order, r.Topic)
-	}
+	t := p.topic(head)
+	t.Head.LastAppend = latest(t.Head.LastAppend, p.now)
 	key := NamedProducer{r.Topic, name}
 	seq, firstSeq := NoSeq, NoSeq
 	if r.Seq != NoSeq {
@@ -286,6 +325,17 @@ func (p *appendPlanner) append(r *AppendRequest, name string, head Head, fresh [
 		}
 	}
 	return firstSeq
+}
+
+// topic returns the entry of a topic in the plan, made if it is not there yet.
+func (p *appendPlanner) topic(head Head) *TopicAppend {
+	t, ok := p.topics[head.ID]
+	if !ok {
+		t = &TopicAppend{Head: head}
+		p.topics[head.ID] = t
+		p.order = append(p.order, head.ID)
+	}
+	return t
 }
 
 func (p *appendPlanner) next(head Head) Offset {

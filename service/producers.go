@@ -4,7 +4,7 @@ import "context"
 
 // RegisterProducer registers a producer on a topic, creating the topic when it is missing (P2).
 // With a name it opens a session: Epoch grows by one, and earlier sessions are fenced. With an
-// instance it may be repeated blindly. Errors: invalid_request, producer_fenced (a late copy of
+// instance it may be repeated blindly, and is, while its outcome is unknown (P9). Errors: invalid_request, producer_fenced (a late copy of
 // an earlier register).
 func (b *Broker) RegisterProducer(ctx context.Context, topic TopicName, name, instance string) (Producer, Head, error) {
 	if err := b.enter(); err != nil {
@@ -23,7 +23,19 @@ func (b *Broker) RegisterProducer(ctx context.Context, topic TopicName, name, in
 	if instance != "" && name == "" {
 		return Producer{}, Head{}, Invalid("instance", "belongs to a named producer: send prod_name too")
 	}
-	return b.store.RegisterProducer(ctx, ProducerRegistration{Topic: b.newTopic(topic), Name: name, Instance: instance})
+	registration := ProducerRegistration{Topic: b.newTopic(topic), Name: name, Instance: instance}
+	if instance == "" { // not repeated, see repeat
+		return b.store.RegisterProducer(ctx, registration)
+	}
+	var head Head
+	row, err := repeatChange(ctx, b, func(ctx context.Context) (row Producer, err error) {
+		row, head, err = b.store.RegisterProducer(ctx, registration)
+		return row, err
+	})
+	if err != nil {
+		return Producer{}, Head{}, err
+	}
+	return row, head, nil
 }
 
 // UnregisterProducer ends the session of a named producer, whose sequence is never forgotten, or
@@ -56,7 +68,7 @@ func (b *Broker) ProducerState(ctx context.Context, topic TopicName, name string
 	if err := CheckName("prod_name", name); err != nil {
 		return Producer{}, err
 	}
-	return b.store.Producer(ctx, topic, name)
+	return repeat(ctx, b, func(ctx context.Context) (Producer, error) { return b.store.Producer(ctx, topic, name) })
 }
 
 // ListProducers lists the registered producers of a topic by id, after after, at most limit (nil

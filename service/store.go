@@ -68,6 +68,10 @@ const (
 // then is a group split into single requests (P7).
 var ErrBadData = errors.New("the store refused the data")
 
+// ErrStopped is in the chain of an ErrUnavailable when the store writes nothing any more until it is
+// opened anew. To wait for it is useless.
+var ErrStopped = errors.New("writing has stopped")
+
 // TopicStore keeps topics and their heads.
 type TopicStore interface {
 	// CreateTopic creates a topic that starts at offset 0. ErrTopicExists when there is one.
@@ -167,7 +171,9 @@ type MessageStore interface {
 	// P3: lock the heads by (bucket, id); lock and read the producers; read what is stored under
 	// the seqs of Duplicates; PlanAppend; insert; advance the heads; advance the producers; commit.
 	// A topic whose head is not there is absent from AppendState, and PlanAppend refuses its
-	// requests alone. Where the plan has Producers it writes and commits even if no message is new.
+	// requests alone. Where the plan has Topics or Producers it writes and commits even if no message
+	// is new: all rows of Topics and Producers, changed or not. Requests of a re-run (Again) are
+	// decided like that under the same locks, which is what makes it wait for the first attempt (P9).
 	Append(ctx context.Context, requests []AppendRequest, now time.Time) (AppendPlan, error)
 	// Read returns messages from, from+1, … that are stored, in order and without a hole, at most
 	// limit and maxBytes (Payload.Size), but at least one if from is stored. Nothing when from is

@@ -28,6 +28,8 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"Sessions", sessionTests()},
 		{"Append", appendTests()},
 		{"Duplicates", duplicateTests()},
+		{"Again", againTests()},
+		{"Resolve", resolveTests()},
 		{"Read", readTests()},
 		{"Consumers", consumerTests()},
 		{"Commits", commitTests()},

@@ -14,8 +14,18 @@ import (
 	"github.com/topiq/topiq/service"
 )
 
-// commitLimit is how long a caller waits for the answer to a COMMIT.
-const commitLimit = 30 * time.Second
+const (
+	// commitLimit is how long a caller waits for the answer to a COMMIT. Then its outcome is unknown,
+	// and whoever may ask again does so on another connection (P9). That costs little where this one
+	// was merely slow: the second attempt waits for the locks of the first. But it is all that
+	// notices a connection that takes what it is given and passes nothing on, for the keep-alives of
+	// such a one are answered.
+	commitLimit = 5 * time.Second
+	// strandedLimit is how long a COMMIT that was given up may keep its connection. The server ends
+	// it for a dead client within seconds, except while it waits for a standby, and that wait is
+	// worth nothing to us once somebody has asked again.
+	strandedLimit = 10 * time.Minute
+)
 
 // finish commits the transaction on a connection and gives the connection back.
 func (s *Store) finish(ctx context.Context, conn *pgxpool.Conn) error {
@@ -26,8 +36,12 @@ func (s *Store) finish(ctx context.Context, conn *pgxpool.Conn) error {
 
 // finishUnless runs COMMIT under a context that is not the caller's, whose end must not end the wait for
 // the standby. A COMMIT that takes too long is not ended either but left to its goroutine, until the
-// server answers or its keep-alives do not: the pool is given the place of its connection, and opens
-// another.
+// server answers, or its keep-alives do not, or strandedLimit has passed. The pool is given the place of
+// its connection, and opens another. But only so many may be left like that as the pool has places: with
+// a standby that is dead each would be one more, and in the end the server would let nobody in. Those
+// that are too many keep their place until they end.
+//
+// A connection whose COMMIT did not succeed is not used again: the next attempt is made on another one.
 func (s *Store) finishUnless(ctx context.Context, conn *pgxpool.Conn, slow <-chan time.Time) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	used, done := conn.Conn(), make(chan error, 1)
@@ -35,32 +49,57 @@ func (s *Store) finishUnless(ctx context.Context, conn *pgxpool.Conn, slow <-cha
 	select {
 	case err := <-done:
 		cancel()
-		if used.IsClosed() {
-			conn.Hijack() // pgx waits for the server's goodbye, which the pool need not
-		} else {
+		if err == nil {
 			conn.Release()
+			return nil
 		}
-		if err != nil && lostServer(err) {
+		conn.Hijack() // pgx waits for the server's goodbye, which the pool need not
+		s.commits.Go(func() { closeConn(ctx, used) })
+		if lostServer(err) {
 			s.forgetServer(ctx, err)
 		}
 		return err
 	case <-slow:
-		conn.Hijack()
+		free := conn.Release
+		select {
+		case s.stranded <- struct{}{}:
+			conn.Hijack()
+			free = func() { <-s.stranded }
+		default:
+		}
 		s.writes.Reset() // they may be as dead; those for reads find that out by themselves
 		s.commits.Go(func() {
 			defer cancel()
-			var err error
-			select {
-			case err = <-done:
-			case <-s.closing: // which must not wait for ever
-				cancel()
-				err = <-done
-			}
-			s.log.InfoContext(ctx, "a commit that was given up has ended", "engine", "postgres", "error", err)
-			_ = used.Close(ctx)
+			s.awaitStranded(ctx, used, done, cancel)
+			free()
 		})
 		return service.ErrOutcomeUnknown.Because(errCommitSlow)
 	}
+}
+
+// awaitStranded waits for the end of a COMMIT that was given up, and closes its connection.
+func (s *Store) awaitStranded(ctx context.Context, conn *pgx.Conn, done <-chan error, cancel context.CancelFunc) {
+	limit := time.NewTimer(strandedLimit)
+	defer limit.Stop()
+	var err error
+	select {
+	case err = <-done:
+	case <-limit.C:
+		cancel()
+		err = <-done
+	case <-s.closing: // which must not wait for ever
+		cancel()
+		err = <-done
+	}
+	s.log.InfoContext(ctx, "a commit that was given up has ended", "engine", "postgres", "error", err)
+	closeConn(ctx, conn)
+}
+
+// closeConn says goodbye on a connection, and does not wait long for somebody to hear it.
+func closeConn(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	defer cancel()
+	_ = conn.Close(ctx)
 }
 
 // committingKey is where a connection keeps whether it may be in the middle of a COMMIT.

@@ -21,15 +21,21 @@ const (
 	maxConnLifetime     = 30 * time.Minute
 	// A peer that answers nothing at all for keepAliveIdle + keepAliveProbes × keepAliveInterval
 	// is gone. Both sides watch: a dead broker must not keep its locks, nor a dead server its broker.
-	keepAliveIdle     = 10 * time.Second
-	keepAliveInterval = 5 * time.Second
+	keepAliveIdle     = 3 * time.Second
+	keepAliveInterval = time.Second
 	keepAliveProbes   = 3
 	// While something sent is unanswered, no keep-alive is sent: that wait has a limit of its own.
 	unansweredLimit = keepAliveIdle + keepAliveProbes*keepAliveInterval
 	// lockTimeout bounds the wait for a row that another transaction holds, idleInTransaction how
-	// long a broker that stopped in the middle of one may hold its own.
+	// long a broker that stopped in the middle of one may hold its own. A broker that stopped in the
+	// middle of a round trip is not idle for the server: there statement_timeout ends it, which is
+	// over before a COMMIT waits for a standby. Nothing else ends a transaction whose broker is behind
+	// a network that takes all and passes nothing on.
 	lockTimeout       = 2 * time.Second
 	idleInTransaction = 5 * time.Second
+	// connectionCheck is how often the server looks whether its client is still there while it works
+	// for it. A working client is asked nothing; a lost one costs its locks at most this much longer.
+	connectionCheck = 2 * time.Second
 	// prepareLimit bounds what is done on a new connection. A pool would wait for ever.
 	prepareLimit = 10 * time.Second
 )
@@ -77,6 +83,8 @@ func newPool(
 // session prepares each new connection.
 type session struct {
 	unsafe bool
+	// statementLimit bounds each statement, 0 for no limit.
+	statementLimit time.Duration
 }
 
 // prepare sets what the store relies on, checks what it cannot set, and commits one write.
@@ -89,7 +97,7 @@ type session struct {
 func (s session) prepare(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
 	defer cancel()
-	if err := configure(ctx, conn); err != nil {
+	if err := s.configure(ctx, conn); err != nil {
 		return err
 	}
 	if _, err := inspect(ctx, conn, s.unsafe); err != nil { // after a failover it may be another server
@@ -116,9 +124,9 @@ const applySettings = `
 SELECT set_config(s.name, k.setting, false)
 FROM unnest($1::text[], $2::text[]) AS k (name, setting) JOIN pg_settings AS s USING (name)`
 
-func configure(ctx context.Context, conn *pgx.Conn) error {
+func (s session) configure(ctx context.Context, conn *pgx.Conn) error {
 	names := []string{
-		"lock_timeout", "idle_in_transaction_session_timeout",
+		"lock_timeout", "idle_in_transaction_session_timeout", "statement_timeout",
 		"tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout",
 		"client_min_messages", // P8 rests on warnings
 		// Every query but one has an index that begins with its keys. A plan that was made, and kept,
@@ -127,7 +135,7 @@ func configure(ctx context.Context, conn *pgx.Conn) error {
 		"jit", // pays for no query that uses an index, and costs the one that is thought to be long
 	}
 	settings := []string{
-		millis(lockTimeout), millis(idleInTransaction),
+		millis(lockTimeout), millis(idleInTransaction), millis(s.statementLimit),
 		seconds(keepAliveIdle), seconds(keepAliveInterval), strconv.Itoa(keepAliveProbes),
 		millis(unansweredLimit),
 		"warning",
@@ -145,7 +153,7 @@ func configure(ctx context.Context, conn *pgx.Conn) error {
 	// Not every platform can watch a connection while a statement runs. Those that cannot refuse the
 	// value, and find a lost client when they next write to it.
 	_, err := conn.Exec(ctx, applySettings,
-		[]string{"client_connection_check_interval"}, []string{millis(keepAliveInterval)})
+		[]string{"client_connection_check_interval"}, []string{millis(connectionCheck)})
 	if refused := (*pgconn.PgError)(nil); err != nil && !errors.As(err, &refused) {
 		return fmt.Errorf("session settings: %w", err)
 	}

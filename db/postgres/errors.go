@@ -19,6 +19,7 @@ var (
 	errBarrier       = errors.New("no write could be committed on a new connection")
 	errNoCancel      = errors.New("a commit is not cancelled")
 	errCommitSlow    = errors.New("no answer to the commit yet")
+	errNoAnswer      = errors.New("no answer in time")
 )
 
 // failed turns the error of anything but a COMMIT into one of service: nothing was committed. An
@@ -56,9 +57,9 @@ func classify(err error) error {
 	return service.ErrUnavailable.Because(err)
 }
 
-// lostServer reports whether an error says that the server has ended, is about to, or has become
-// read-only: the other connections lead to the same server. A context that ends closes a connection
-// too, but says nothing about the server.
+// lostServer reports whether an error says that the server has ended, is about to, has become
+// read-only, or does not answer: the other connections lead to the same server. A context of a caller
+// that ends closes a connection too, but says nothing about the server.
 func lostServer(err error) bool {
 	var (
 		pg      *pgconn.PgError
@@ -72,7 +73,7 @@ func lostServer(err error) bool {
 		}
 		return pg.Code[:2] == "08"
 	}
-	for _, sign := range []error{io.EOF, io.ErrUnexpectedEOF, pgconn.ErrConnClosed, errReadOnly} {
+	for _, sign := range []error{io.EOF, io.ErrUnexpectedEOF, pgconn.ErrConnClosed, errReadOnly, errNoAnswer} {
 		if errors.Is(err, sign) {
 			return true
 		}

@@ -30,7 +30,7 @@ func TestSessionSettings(t *testing.T) {
 	store := openStore(t, pgtest.URL(t))
 	want := map[string]string{
 		"application_name": "topiq", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "5s",
-		"client_min_messages": "warning", "client_connection_check_interval": "5s", "enable_seqscan": "off",
+		"client_min_messages": "warning", "client_connection_check_interval": "2s", "statement_timeout": "5s", "enable_seqscan": "off",
 		"jit":                   "off",
 		"transaction_read_only": "off",
 	}
@@ -158,7 +158,7 @@ func storeThrough(t *testing.T, url string, wrap func(net.Conn) net.Conn) *Store
 		}
 		return wrap(conn), nil
 	}
-	store := &Store{closing: make(chan struct{}), log: slog.New(slog.DiscardHandler)}
+	store := &Store{closing: make(chan struct{}), stranded: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler)}
 	if store.writes, err = newPool(t.Context(), base, 1, session{}.prepare); err != nil {
 		t.Fatal(err)
 	}

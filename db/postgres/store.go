@@ -83,6 +83,8 @@ type Store struct {
 	// nobody waits for any more.
 	commits sync.WaitGroup
 	closing chan struct{}
+	// stranded has one entry for each COMMIT that was given up and has given its place in the pool away.
+	stranded chan struct{}
 }
 
 var _ service.Store = (*Store)(nil)
@@ -121,11 +123,13 @@ func open(ctx context.Context, url string, c Config) (*Store, error) {
 		s.properties.Durability = service.DurabilityReplicated
 	}
 	writes, reads := c.split()
-	prepare := session{unsafe: c.UnsafeDurability}.prepare
-	if s.writes, err = newPool(ctx, base, writes, prepare); err != nil {
+	s.stranded = make(chan struct{}, writes)
+	write := session{unsafe: c.UnsafeDurability, statementLimit: tripLimit}
+	if s.writes, err = newPool(ctx, base, writes, write.prepare); err != nil {
 		return nil, err
 	}
-	if s.reads, err = newPool(ctx, base, reads, prepare); err != nil {
+	read := session{unsafe: c.UnsafeDurability, statementLimit: readLimit}
+	if s.reads, err = newPool(ctx, base, reads, read.prepare); err != nil {
 		s.writes.Close()
 		return nil, err
 	}

@@ -13,6 +13,11 @@ import (
 )
 
 const (
+	// tripLimit bounds one round trip of a unit of work, and the wait for a connection to do it on. It
+	// is longer than a wait for a lock may be (lockTimeout), and about as long as the server lets a
+	// transaction stand idle: a connection that passes nothing on is given up here when its locks
+	// are released there.
+	tripLimit = 5 * time.Second
 	// workLimit bounds a unit of work up to its COMMIT, readLimit a read, rollbackLimit the end of
 	// a unit that failed.
 	workLimit     = 20 * time.Second
@@ -40,7 +45,9 @@ type unit struct {
 func (u *unit) run(ctx context.Context, steps ...step) error {
 	begin := !u.begun
 	u.begun = true
-	return send(ctx, u.conn.Conn(), begin, steps...)
+	ctx, cancel := context.WithTimeoutCause(ctx, tripLimit, errNoAnswer)
+	defer cancel()
+	return withCause(ctx, send(ctx, u.conn.Conn(), begin, steps...))
 }
 
 // write runs a unit of work: one transaction, committed by P8 when work returns nil and rolled back
@@ -70,7 +77,7 @@ func (s *Store) write(ctx context.Context, work func(ctx context.Context, u *uni
 func (s *Store) attempt(ctx context.Context, u *unit, work func(context.Context, *unit) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, workLimit)
 	defer cancel()
-	if u.conn, err = s.writes.Acquire(ctx); err != nil {
+	if u.conn, err = s.acquire(ctx); err != nil {
 		return err
 	}
 	committing := false
@@ -86,11 +93,36 @@ func (s *Store) attempt(ctx context.Context, u *unit, work func(context.Context,
 	return s.finish(ctx, u.conn)
 }
 
+// acquire takes a connection for a unit of work.
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, tripLimit, errNoAnswer)
+	defer cancel()
+	conn, err := s.writes.Acquire(ctx)
+	if stat := s.writes.Stat(); err != nil && stat.ConstructingConns() == 0 && stat.AcquiredConns() == stat.MaxConns() {
+		return nil, err // all are in use: that is not the server's fault
+	}
+	return conn, withCause(ctx, err)
+}
+
+// withCause tells a limit of ours from the end of the caller's context. When the limit ends a call,
+// the server is not known to be lost, but its connections are not to be trusted (lostServer).
+func withCause(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errNoAnswer) {
+		return errors.Join(errNoAnswer, err)
+	}
+	return err
+}
+
 // rollback gives the connection back. If the server does not answer, the pool closes it, and the
 // server rolls back when it notices.
 func (u *unit) rollback(ctx context.Context) {
+	conn := u.conn.Conn()
+	if conn.IsClosed() {
+		u.conn.Hijack() // pgx waits for the server's goodbye, which the pool need not
+		return
+	}
 	defer u.conn.Release()
-	if conn := u.conn.Conn(); !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
+	if conn.PgConn().TxStatus() != 'I' {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
 		defer cancel()
 		_, _ = conn.Exec(ctx, "rollback") // on failure the connection is not idle, and the pool closes it

@@ -149,7 +149,7 @@ func (w *writer) commitFailed(ctx context.Context, err error) error {
 // stop ends all writing, for good: the operator must look at the disk and start the broker again,
 // which recovers the file and syncs it anew.
 func (w *writer) stop(cause error) {
-	err := error(service.ErrUnavailable.Because(fmt.Errorf("writing has stopped after: %w", cause)))
+	err := error(service.ErrUnavailable.Because(fmt.Errorf("%w after: %w", service.ErrStopped, cause)))
 	if w.stopped.CompareAndSwap(nil, &err) {
 		w.log.Error("the store has failed, nothing is written any more", "engine", "sqlite", "error", cause)
 	}
