@@ -104,37 +104,6 @@ func (f *fixture) send(p service.Producer, seq int64, texts ...string) (service.
 	})
 }
 
-func TestUnknownOutcomeIsNeitherSuccessNorForgotten(t *testing.T) {
-	t.Parallel()
-	store := newHooked()
-	f := setup(t, open(t, store, service.Config{}))
-	p := f.named("p")
-	store.append = func(_ int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
-		if _, err := do(); err != nil { // committed, but the answer is lost
-			return service.AppendPlan{}, err
-		}
-		return service.AppendPlan{}, service.ErrOutcomeUnknown
-	}
-	_, err := f.send(p, 0, "a")
-	wantErr(t, "produce", err, service.ErrOutcomeUnknown)
-	store.append = nil
-	got, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(0))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want(t, "what was stored is seen", texts(got.Messages), []string{"a"})
-	result, err := f.send(p, 0, "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	offset, _ := result.Offset()
-	want(t, "the retry gets the original offset", fmt.Sprint(offset, result.Duplicate), "0 true")
-	want(t, "and the next goes on behind it", f.produce("b"), 1)
-	if err := f.Ready(t.Context()); err != nil {
-		t.Errorf("the topic is stopped: %v", err)
-	}
-}
-
 func TestFailureBeforeCommitIsTriedOnceMore(t *testing.T) {
 	t.Parallel()
 	store := newHooked()
