@@ -37,16 +37,21 @@ type Cluster struct {
 // Each setting has the form name=value and overrides those of the package.
 func Start(tb testing.TB, settings ...string) *Cluster {
 	tb.Helper()
-	c, err := startCluster(settings)
+	c, err := New(settings...)
 	if err != nil {
 		tb.Fatalf("pgtest: %v", err)
 	}
+	stopWith(tb, c)
+	return c
+}
+
+func stopWith(tb testing.TB, c *Cluster) {
+	tb.Helper()
 	tb.Cleanup(func() {
 		if err := c.Stop(); err != nil {
 			tb.Errorf("pgtest: %v", err)
 		}
 	})
-	return c
 }
 
 // URL returns the address of the server's own database. It stays the same
@@ -94,8 +99,14 @@ func (c *Cluster) Stop() error {
 	return dir.remove()
 }
 
-// startCluster creates a cluster in a new directory and starts it.
-func startCluster(settings []string) (*Cluster, error) {
+// New is Start for programs that are no tests: the caller ends the server with
+// Stop. If the caller is killed, the server ends all the same.
+func New(settings ...string) (*Cluster, error) {
+	return start(settings, (*Cluster).create)
+}
+
+// start has a new directory filled with data and starts a server on it.
+func start(settings []string, fill func(*Cluster) error) (*Cluster, error) {
 	programs, err := findPrograms()
 	if err != nil {
 		return nil, err
@@ -115,7 +126,7 @@ func startCluster(settings []string) (*Cluster, error) {
 		url:      "postgres:///postgres?" + query.Encode(),
 		dir:      dir,
 	}
-	if err := c.create(); err != nil {
+	if err := fill(c); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	if err := c.launch(); err != nil {
@@ -133,9 +144,14 @@ func (c *Cluster) create() error {
 		ctx, c.programs.initdb, "-D", c.dir.data(),
 		"-N", "--locale=C", "-E", "UTF8", "-A", "trust", "-U", "postgres",
 	)
+	return c.run("initdb", cmd)
+}
+
+// run runs a program that ends by itself, as the owner of the data.
+func (c *Cluster) run(name string, cmd *exec.Cmd) error {
 	c.dir.confine(cmd)
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, output)
+		return fmt.Errorf("%s: %w: %s", name, err, output)
 	}
 	return nil
 }

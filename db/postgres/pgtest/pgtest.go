@@ -81,7 +81,7 @@ func (s *sharedCluster) get() (*Cluster, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cluster == nil && s.err == nil {
-		s.cluster, s.err = startCluster(nil)
+		s.cluster, s.err = New()
 	}
 	return s.cluster, s.err
 }

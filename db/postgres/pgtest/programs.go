@@ -15,10 +15,12 @@ import (
 var errNoPrograms = errors.New("no PostgreSQL server to test with: run `make test`, which installs one on Debian as root, " +
 	"or put initdb and postgres (version 13 or later) on PATH, or set " + EnvURL)
 
-// programs are the two executables of a PostgreSQL installation that we run.
+// programs are the executables of a PostgreSQL installation that we run. The
+// last one is needed for standbys only.
 type programs struct {
 	initdb   string
 	postgres string
+	backup   string
 }
 
 // findPrograms prefers what is on PATH, so that whoever runs the tests can
@@ -73,7 +75,10 @@ func version(dir string) int {
 }
 
 func programsIn(dir string) (programs, bool) {
-	p := programs{initdb: filepath.Join(dir, "initdb"), postgres: filepath.Join(dir, "postgres")}
+	p := programs{
+		initdb: filepath.Join(dir, "initdb"), postgres: filepath.Join(dir, "postgres"),
+		backup: filepath.Join(dir, "pg_basebackup"),
+	}
 	return p, executable(p.initdb) && executable(p.postgres)
 }
 
