@@ -1,0 +1,121 @@
+package postgres_test
+
+import (
+	"bytes"
+	"net"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// proxy stands between a broker and its server, and can make a connection a black hole: what is sent
+// into it is taken, and acknowledged by TCP, and never arrives. No side notices anything.
+type proxy struct {
+	listener net.Listener
+	socket   string
+	// cut is what the next connection does that is about to pass a COMMIT; it is used once.
+	cut atomic.Int32
+	// holes counts the connections that pass nothing any more.
+	holes atomic.Int32
+
+	running sync.WaitGroup
+	mu      sync.Mutex
+	conns   []net.Conn
+}
+
+// The ways to cut a connection.
+const (
+	passAll      int32 = iota
+	loseCommit         // the COMMIT does not arrive
+	loseAnswer         // it arrives, and its answer does not
+	loseEarliest       // nothing arrives that is sent after this was set, by whichever connection is the first
+)
+
+// commitMessage is a COMMIT on the wire.
+var commitMessage = []byte("Q\x00\x00\x00\x0bcommit\x00") //nolint:gochecknoglobals // a constant
+
+// newProxy starts a proxy for the server of an address, and returns it with the address to use.
+func newProxy(t *testing.T, address string) (*proxy, string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: listener, socket: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432")}
+	p.running.Go(p.accept)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.mu.Lock()
+		for _, conn := range p.conns {
+			_ = conn.Close()
+		}
+		p.mu.Unlock()
+		p.running.Wait()
+	})
+	u.Host, u.User = listener.Addr().String(), url.User("postgres")
+	u.RawQuery = "sslmode=disable"
+	return p, u.String()
+}
+
+func (p *proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("unix", p.socket)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns = append(p.conns, client, server)
+		p.mu.Unlock()
+		var hole atomic.Bool
+		p.running.Go(func() { p.pass(client, server, &hole, true) })
+		p.running.Go(func() { p.pass(server, client, &hole, false) })
+	}
+}
+
+// pass copies one direction. A hole goes on reading and passes nothing on, not even the end.
+func (p *proxy) pass(from, to net.Conn, hole *atomic.Bool, fromClient bool) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if fromClient && n > 0 {
+			p.decide(buffer[:n], to, hole)
+		}
+		if hole.Load() {
+			if err != nil {
+				return
+			}
+			continue
+		}
+		if _, failed := to.Write(buffer[:n]); err != nil || failed != nil {
+			_ = from.Close()
+			_ = to.Close()
+			return
+		}
+	}
+}
+
+// decide makes a connection a hole if it is its turn.
+func (p *proxy) decide(sent []byte, to net.Conn, hole *atomic.Bool) {
+	commits := bytes.Contains(sent, commitMessage)
+	switch {
+	case commits && p.cut.CompareAndSwap(loseAnswer, passAll):
+		hole.Store(true) // before the answer can come
+		_, _ = to.Write(sent)
+	case commits && p.cut.CompareAndSwap(loseCommit, passAll), p.cut.CompareAndSwap(loseEarliest, passAll):
+		hole.Store(true)
+	default:
+		return
+	}
+	p.holes.Add(1)
+}
