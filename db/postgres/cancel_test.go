@@ -87,6 +87,29 @@ func TestNothingCancelsACommit(t *testing.T) {
 	}
 }
 
+// TestStatementLimitIsNoneForTheStandby: statement_timeout, which releases the locks of a broker that is
+// no more, is over before a commit begins to wait.
+func TestStatementLimitIsNoneForTheStandby(t *testing.T) {
+	t.Parallel()
+	w := commitWithoutStandby(t)
+	select {
+	case err := <-w.done:
+		t.Errorf("the commit has ended: %v", err)
+	case <-time.After(5 * shortLimit):
+	}
+	if !w.waits(t) {
+		t.Error("the commit does not wait any more")
+	}
+	close(w.slow)
+	w.unknown(t)
+	if err := w.store.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// shortLimit is the statement_timeout of the COMMITs that wait here.
+const shortLimit = 100 * time.Millisecond
+
 // waiting is a commit that waits for a standby that is not there.
 type waiting struct {
 	store *Store
@@ -151,6 +174,9 @@ func (w *waiting) begin(t *testing.T) *pgxpool.Conn {
 		return err
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "SELECT set_config('statement_timeout', $1, true)", millis(shortLimit)); err != nil {
 		t.Fatal(err)
 	}
 	return conn

@@ -27,14 +27,16 @@ type proxy struct {
 
 // The ways to cut a connection.
 const (
-	passAll      int32 = iota
-	loseCommit         // the COMMIT does not arrive
-	loseAnswer         // it arrives, and its answer does not
-	loseEarliest       // nothing arrives that is sent after this was set, by whichever connection is the first
+	passAll    int32 = iota
+	loseCommit       // the COMMIT does not arrive
+	loseAnswer       // it arrives, and its answer does not
+	loseWrites       // half of what is to be written arrives, under the locks that are held
 )
 
-// commitMessage is a COMMIT on the wire.
-var commitMessage = []byte("Q\x00\x00\x00\x0bcommit\x00") //nolint:gochecknoglobals // a constant
+const (
+	commitMessage = "Q\x00\x00\x00\x0bcommit\x00" // on the wire
+	payloadStart  = "message "                    // of what a writer sends
+)
 
 // newProxy starts a proxy for the server of an address, and returns it with the address to use.
 func newProxy(t *testing.T, address string) (*proxy, string) {
@@ -107,13 +109,16 @@ func (p *proxy) pass(from, to net.Conn, hole *atomic.Bool, fromClient bool) {
 
 // decide makes a connection a hole if it is its turn.
 func (p *proxy) decide(sent []byte, to net.Conn, hole *atomic.Bool) {
-	commits := bytes.Contains(sent, commitMessage)
+	commits := bytes.Contains(sent, []byte(commitMessage))
 	switch {
 	case commits && p.cut.CompareAndSwap(loseAnswer, passAll):
 		hole.Store(true) // before the answer can come
 		_, _ = to.Write(sent)
-	case commits && p.cut.CompareAndSwap(loseCommit, passAll), p.cut.CompareAndSwap(loseEarliest, passAll):
+	case commits && p.cut.CompareAndSwap(loseCommit, passAll):
 		hole.Store(true)
+	case bytes.Contains(sent, []byte(payloadStart)) && p.cut.CompareAndSwap(loseWrites, passAll):
+		hole.Store(true)
+		_, _ = to.Write(sent[:len(sent)/2])
 	default:
 		return
 	}

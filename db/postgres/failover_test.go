@@ -1,0 +1,211 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/topiq/topiq/db/postgres/pgtest"
+	"github.com/topiq/topiq/service"
+)
+
+// load is writers that send all the time, through two brokers.
+type load struct {
+	brokers []*service.Broker
+	writers []*writer
+	acked   chan struct{}
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	failed  chan error
+}
+
+// putLoad starts writers on some topics, all of which insist on each message.
+func putLoad(t *testing.T, url string) *load {
+	t.Helper()
+	const topics, names = 2, 3
+	ctx, stop := context.WithCancel(t.Context())
+	l := &load{
+		brokers: []*service.Broker{brokerOn(t, url), brokerOn(t, url)},
+		acked:   make(chan struct{}), stop: stop, failed: make(chan error, topics*names),
+	}
+	for i := range topics * names {
+		topic := service.TopicName(fmt.Sprint("topic", i%topics))
+		w, err := newWriter(t.Context(), topic, fmt.Sprint("writer", i), l.brokers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.writers = append(l.writers, w)
+	}
+	for _, w := range l.writers {
+		l.running.Go(func() {
+			for ctx.Err() == nil {
+				if err := w.insist(context.WithoutCancel(ctx)); err != nil {
+					l.failed <- err
+					return
+				}
+				select {
+				case l.acked <- struct{}{}:
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+// wait waits until so many messages more are acknowledged.
+func (l *load) wait(t *testing.T, messages int) {
+	t.Helper()
+	for range messages {
+		select {
+		case <-l.acked:
+		case err := <-l.failed:
+			t.Fatal(err)
+		case <-time.After(2 * time.Minute):
+			t.Fatal("nothing is acknowledged any more")
+		}
+	}
+}
+
+func (l *load) end() {
+	l.stop()
+	l.running.Wait()
+}
+
+// check ends the load and compares what was acknowledged with what is stored.
+func (l *load) check(t *testing.T) {
+	t.Helper()
+	l.end()
+	retries, sent := 0, int64(0)
+	for i, w := range l.writers {
+		w.check(t, l.brokers[i%2])
+		retries += w.retries
+		sent += w.next
+	}
+	t.Logf("%d messages, %d retries by clients", sent, retries)
+	for _, b := range l.brokers {
+		if err := b.Ready(t.Context()); err != nil {
+			t.Errorf("a broker is not ready: %v", err)
+		}
+	}
+}
+
+// TestBrokersSurviveTheServer: the server is killed again and again, and the brokers go on without being
+// started anew. Whatever was acknowledged is there, and every message is acknowledged in the end.
+func TestBrokersSurviveTheServer(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Start(t)
+	l := putLoad(t, cluster.URL())
+	for range 4 {
+		l.wait(t, 30)
+		if err := errors.Join(cluster.Kill(), cluster.Restart()); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(t, 30)
+		if err := cluster.Restart(); err != nil { // in order: 57P01
+			t.Fatal(err)
+		}
+	}
+	l.wait(t, 30)
+	l.check(t)
+}
+
+// TestBrokersFollowAFailover: the primary dies and its standby takes over. An address of both is all the
+// brokers need. Commits waited for the standby, so nothing that was acknowledged is lost.
+func TestBrokersFollowAFailover(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Start(t)
+	standby := primary.Standby(t)
+	execute(t, primary.URL(), "ALTER SYSTEM SET synchronous_standby_names = '"+pgtest.StandbyName+"'")
+	if err := primary.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	l := putLoad(t, pgtest.Address(primary, standby))
+	l.wait(t, 60)
+	if err := errors.Join(primary.Kill(), standby.Promote()); err != nil {
+		t.Fatal(err)
+	}
+	l.wait(t, 60)
+	l.check(t)
+}
+
+// TestCancelledStandbyWaitIsRunAgain: somebody ends the wait for the standby. The server says success
+// with a warning, and the standby does not have it. The broker does not believe it, and runs it again:
+// that waits too, until a commit that lies behind the message is confirmed.
+func TestCancelledStandbyWaitIsRunAgain(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Start(t)
+	b := brokerOn(t, cluster.URL())
+	w, err := newWriter(t.Context(), "t", "w", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, cluster.URL(), "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+	execute(t, cluster.URL(), "SELECT pg_reload_conf()")
+	var acked atomic.Int64
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			switch err := w.try(t.Context()); {
+			case err == nil:
+				acked.Add(1)
+			case !errors.Is(err, service.ErrUnavailable) || service.CodeOf(err) == service.CodeOutcomeUnknown:
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	var before int64
+	for i := range 3 { // the first attempt, and what the broker tries then
+		waiting := waitForStandby(t, cluster.URL())
+		if i == 0 {
+			before = acked.Load()
+		}
+		execute(t, cluster.URL(), "SELECT pg_cancel_backend($1)", waiting)
+		countMessages(t, cluster.URL(), before+1) // it is there for everybody to see
+	}
+	if n := acked.Load(); n != before {
+		t.Errorf("%d messages are acknowledged that no standby has", n-before)
+	}
+	bringStandby(t, cluster.URL())
+	for acked.Load() == before && len(done) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	w.check(t, b)
+}
+
+// countMessages waits until so many messages are visible.
+func countMessages(t *testing.T, url string, want int64) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // a test's connection
+	err = eventually(t, func() error {
+		var n int64
+		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM messages").Scan(&n); err != nil {
+			return err
+		}
+		if n != want {
+			return fmt.Errorf("%d messages are stored, want %d", n, want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
