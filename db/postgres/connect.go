@@ -28,9 +28,9 @@ const (
 	unansweredLimit = keepAliveIdle + keepAliveProbes*keepAliveInterval
 	// lockTimeout bounds the wait for a row that another transaction holds, idleInTransaction how
 	// long a broker that stopped in the middle of one may hold its own. A broker that stopped in the
-	// middle of a round trip is not idle for the server: there statement_timeout ends it, which is
-	// over before a COMMIT waits for a standby. Nothing else ends a transaction whose broker is behind
-	// a network that takes all and passes nothing on.
+	// middle of a statement is not idle for the server: there statement_timeout ends it, which is over
+	// before a COMMIT waits for a standby. Between two statements of a round trip neither applies:
+	// terminate is for that.
 	lockTimeout       = 2 * time.Second
 	idleInTransaction = 5 * time.Second
 	// connectionCheck is how often the server looks whether its client is still there while it works
@@ -98,6 +98,9 @@ func (s session) prepare(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
 	defer cancel()
 	if err := s.configure(ctx, conn); err != nil {
+		return err
+	}
+	if err := keepBackend(ctx, conn); err != nil {
 		return err
 	}
 	if _, err := inspect(ctx, conn, s.unsafe); err != nil { // after a failover it may be another server

@@ -87,6 +87,9 @@ func (s *Store) attempt(ctx context.Context, u *unit, work func(context.Context,
 		}
 	}()
 	if err := work(ctx, u); err != nil {
+		if errors.Is(err, errNoAnswer) {
+			s.terminate(ctx, u.conn.Conn())
+		}
 		return err
 	}
 	committing = true
