@@ -20,8 +20,10 @@
 //   - P6: a message without seq is at-least-once.
 //   - P7: group commit in lanes: requests that arrive while one commit is in flight form the next
 //     group. Nobody is answered before the commit returned. The queue is bounded.
-//   - P8: a commit counts only if the store is certain of it.
-//   - P9: what is not certain is answered as outcome_unknown, never guessed.
+//   - P8: a commit counts only if the store is certain of it: it answered, and it warned of nothing.
+//   - P9: what is not certain is found out, never guessed: the same input is run once more on another
+//     connection, under the locks that wait for the first attempt, and what is there is acknowledged,
+//     what is not is stored. What cannot be found out is answered as outcome_unknown.
 //   - P10: a fenced producer stops.
 //   - P11: reads move nothing but consume without an offset. An offset that was trimmed or lies
 //     beyond the end is refused, never moved in silence.
@@ -32,7 +34,7 @@
 //
 // # Reading order
 //
-// message.go, errors.go, store.go; then produce: produce.go, committer.go, lanes.go,
+// message.go, errors.go, store.go; then produce: produce.go, committer.go, lanes.go, resolve.go,
 // plan_append.go; then consume: consume.go, mover.go, plan_move.go, read.go, topic.go, tail.go.
 // audit.go checks a store from outside these paths.
 package service

@@ -96,9 +96,10 @@ type ProducerAdvance struct {
 }
 
 // ProducerName returns the name a request produces under, given the row of its producer id: the
-// registered name, or, for an anonymous producer, whichever was sent.
+// registered name, or, for an anonymous producer and for one that is not of this topic, whichever was
+// sent.
 func (r *AppendRequest) ProducerName(row Producer) string {
-	if row.Name != "" {
+	if row.Name != "" && row.Topic == r.Topic {
 		return row.Name
 	}
 	return r.ProdName
@@ -217,10 +218,9 @@ func (p *appendPlanner) decideAgain(r *AppendRequest, head Head) (result AppendR
 	if r.Incarnation != "" && r.Incarnation != head.Incarnation {
 		return AppendResult{Err: ErrOutcomeUnknown}, true
 	}
-	// The producer's own row may be gone: whoever had no name of its own can be unregistered.
-	row, ok := p.state.Producers[r.Producer]
-	name := r.ProducerName(row)
-	if ok && (row.Topic != r.Topic || (r.ProdName != "" && r.ProdName != name)) {
+	// The producer's own row may be gone: whoever has no name of its own can be unregistered.
+	name := r.ProducerName(p.state.Producers[r.Producer])
+	if r.ProdName != "" && r.ProdName != name {
 		return AppendResult{}, false
 	}
 	key := NamedProducer{r.Topic, name}

@@ -99,15 +99,18 @@ func againOther(k *kit) {
 	k.holds(head.Name, "0", "1")
 }
 
-// againForeign: what no first attempt can have stored is refused, though the message is there.
+// againForeign: a name that is not the producer's own is refused, though the message is there. An id
+// that is not known is not, for it may have been.
 func againForeign(k *kit) {
 	head, other := k.topic("a"), k.topic("b")
 	p, q, stranger := k.producer(head.Name, "p"), k.producer(head.Name, "q"), k.producer(other.Name, "s")
 	k.answers(k.append(sendSeq(p, 0, "0")), "0@0*1")
 	r := as("p", sendSeq(stranger, 0, "0"))
 	r.Topic = head.ID
-	k.answers(k.append(again(as("p", sendSeq(q, 0, "0")), r, sendSeq(stranger, 0, "x"))...),
-		"invalid_request field=prod_name", "producer_not_found", "0@0*1")
+	k.answers(k.append(again(as("p", sendSeq(q, 0, "0")), r)...), "invalid_request field=prod_name", "0@0*1")
+	k.answers(k.append(again(r, sendSeq(stranger, 0, "x"))...), "0@0*1", "0@0*1")
+	r.Seq = 1
+	k.answers(k.append(again(r)...), "producer_not_found")
 	k.holds(head.Name, "0")
 }
 

@@ -125,6 +125,7 @@ func (w *world) request(r *rapid.T) (ask service.AppendRequest, p *client, topic
 		next := max(0, topic.next+service.Offset(draw(r, "expected_offset", 0, 0, 1, -1)))
 		ask.ExpectedOffset = &next
 	}
+	ask.Again = ask.Seq != service.NoSeq && seldom(r, "again")
 	ask.Incarnation = draw(r, "incarnation", "", topic.incarnation, "inc99")
 	for i := range rapid.IntRange(1, 4).Draw(r, "messages") {
 		ask.Payloads = append(ask.Payloads, payload(r, ask.Seq, i))

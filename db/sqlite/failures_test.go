@@ -76,7 +76,7 @@ func TestDamagedFileStopsTheStore(t *testing.T) {
 	if _, err := l.send(t.Context(), 8000, 10, 1000); !errors.Is(err, service.ErrInternal) || errors.Is(err, service.ErrBadData) {
 		t.Errorf("got %v, want internal, and not the data's fault", err)
 	}
-	if _, err := l.send(t.Context(), 8000, 1, 10); !errors.Is(err, service.ErrUnavailable) {
+	if _, err := l.send(t.Context(), 8000, 1, 10); !errors.Is(err, service.ErrUnavailable) || !errors.Is(err, service.ErrStopped) {
 		t.Errorf("got %v, want unavailable", err)
 	}
 	if err := s.Ping(t.Context()); !errors.Is(err, service.ErrUnavailable) {
