@@ -33,7 +33,7 @@ type Info struct {
 // Info asks the broker for its version, engine, durability and limits.
 func (c *Client) Info(ctx context.Context) (Info, error) {
 	r, err := read(ctx, c, "info",
-		func(ctx context.Context) (*http.Response, error) { return c.wire.Info(ctx) },
+		func(ctx context.Context, to *broker) (*http.Response, error) { return to.Info(ctx) },
 		func(r *wire.InfoResult) error { return answered(r.Status) })
 	if err != nil {
 		return Info{}, err
@@ -47,7 +47,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 // Health asks once, without retries, whether the broker's process serves requests.
 func (c *Client) Health(ctx context.Context) error {
 	_, err := exchange(ctx, c, operation{name: "health"},
-		func(ctx context.Context) (*http.Response, error) { return c.wire.Health(ctx) },
+		func(ctx context.Context, to *broker) (*http.Response, error) { return to.Health(ctx) },
 		func(r *wire.HealthResult) error { return answered(r.Status) })
 	return err
 }
@@ -56,7 +56,7 @@ func (c *Client) Health(ctx context.Context) error {
 // starting nor stopping. Errors: [ErrUnavailable], [ErrOverloaded].
 func (c *Client) Ready(ctx context.Context) error {
 	_, err := exchange(ctx, c, operation{name: "ready"},
-		func(ctx context.Context) (*http.Response, error) { return c.wire.Ready(ctx) },
+		func(ctx context.Context, to *broker) (*http.Response, error) { return to.Ready(ctx) },
 		func(r *wire.HealthResult) error { return answered(r.Status) })
 	return err
 }

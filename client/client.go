@@ -2,10 +2,8 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
@@ -16,8 +14,8 @@ import (
 // members around each message can make several times that of it.
 const maxAnswerBytes = 128 << 20
 
-// Client talks to one broker, or to several behind one address. It is safe for concurrent use; make one and
-// share it. Make producers and consumers with [Client.Producer] and [Client.Consumer].
+// Client talks to a broker, or to several of one store: behind one address, or with [Brokers] under their own.
+// It is safe for concurrent use; make one and share it. Make producers and consumers with [Client.Producer] and [Client.Consumer].
 //
 // A request that may not be repeated blindly is not repeated behind the caller's back either. Go's HTTP/1
 // transport repeats a request by itself if it failed on a connection that had been idle, but a POST or
@@ -27,7 +25,7 @@ const maxAnswerBytes = 128 << 20
 // so the default transport does not speak it. Redirects, which repeat a body on 307 and 308, are not
 // followed.
 type Client struct {
-	wire    *wireclient.Client
+	brokers *brokers
 	own     *http.Transport // nil if the caller brought an http.Client
 	timeout time.Duration
 	retry   Retry
@@ -42,22 +40,12 @@ type Client struct {
 type abandoner interface{ abandon() }
 
 // New makes a client of the broker at baseURL, such as "http://localhost:8080" or
-// "https://example.com/topiq". It sends no request. Errors: [ErrInvalidRequest] for a URL or an option that
+// "https://example.com/topiq"; [Brokers] adds more addresses. It sends no request. Errors: [ErrInvalidRequest] for a URL or an option that
 // cannot work.
 func New(baseURL string, opts ...Option) (*Client, error) {
 	cfg, err := newClientConfig(opts)
 	if err != nil {
 		return nil, err
-	}
-	base, err := url.Parse(baseURL)
-	if err != nil {
-		return nil, invalid("base URL", "%v", err)
-	}
-	if (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" {
-		return nil, invalid("base URL", "%q does not begin with http:// or https:// and a host", baseURL)
-	}
-	if base.RawQuery != "" || base.Fragment != "" || base.User != nil {
-		return nil, invalid("base URL", "it may have a path, but no user, query or fragment")
 	}
 	c := &Client{timeout: cfg.timeout, retry: cfg.retry, log: cfg.log, open: make(map[abandoner]struct{})}
 	hc := http.Client{}
@@ -68,7 +56,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		hc.Transport = c.own
 	}
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.wire, err = wireclient.NewClient(base.String(), wireclient.WithHTTPClient(&hc),
+	c.brokers, err = newBrokers(append([]string{baseURL}, cfg.brokers...), wireclient.WithHTTPClient(&hc),
 		wireclient.WithRequestEditorFn(func(_ context.Context, req *http.Request) error {
 			req.Header.Set("User-Agent", cfg.userAgent)
 			if cfg.token != "" {
@@ -77,7 +65,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 			return nil
 		}))
 	if err != nil {
-		return nil, fmt.Errorf("topiq: %w", err)
+		return nil, err
 	}
 	return c, nil
 }

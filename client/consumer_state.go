@@ -40,7 +40,9 @@ func (c *Client) consumerState(ctx context.Context, params wire.DescribeConsumer
 		return ConsumerState{}, err
 	}
 	r, err := read(ctx, c, "consumer state",
-		func(ctx context.Context) (*http.Response, error) { return c.wire.DescribeConsumer(ctx, &params) },
+		func(ctx context.Context, to *broker) (*http.Response, error) {
+			return to.DescribeConsumer(ctx, &params)
+		},
 		func(r *wire.ConsumerResult) error { return answered(r.Status) })
 	if err != nil {
 		return ConsumerState{}, err
@@ -64,7 +66,9 @@ func (c *Client) Consumers(ctx context.Context, topic string) iter.Seq2[Consumer
 	return states(topic, func(after *int64) ([]ConsumerState, *int64, error) {
 		params := wire.ListConsumersParams{After: after}
 		r, err := read(ctx, c, "list consumers",
-			func(ctx context.Context) (*http.Response, error) { return c.wire.ListConsumers(ctx, topic, &params) },
+			func(ctx context.Context, to *broker) (*http.Response, error) {
+				return to.ListConsumers(ctx, topic, &params)
+			},
 			func(r *wire.ListConsumersResult) error {
 				return errors.Join(answered(r.Status), checkNext(after, r.Next))
 			})
@@ -151,7 +155,7 @@ func (c *Client) SetOffset(ctx context.Context, topic string, id int64, to Start
 func (c *Client) setOffset(ctx context.Context, request wire.SetOffsetRequest) (int64, error) {
 	r, err := retry(ctx, c, true, func(ctx context.Context) (*wire.SetOffsetResult, error) {
 		return exchange(ctx, c, operation{name: "set offset", changes: true},
-			func(ctx context.Context) (*http.Response, error) { return c.wire.SetOffset(ctx, request) },
+			func(ctx context.Context, to *broker) (*http.Response, error) { return to.SetOffset(ctx, request) },
 			func(r *wire.SetOffsetResult) error {
 				if sent := request.Offset; sent != nil && *sent >= 0 && r.Offset != *sent {
 					return fmt.Errorf("the offset %d was sent and %d answered", *sent, r.Offset)

@@ -28,7 +28,7 @@ type operation struct {
 // effect, unless ctx had ended before.
 func exchange[T any](
 	ctx context.Context, c *Client, op operation,
-	send func(context.Context) (*http.Response, error), check func(*T) error,
+	send func(context.Context, *broker) (*http.Response, error), check func(*T) error,
 ) (*T, error) {
 	if c.isClosed() {
 		return nil, ErrClosed
@@ -36,6 +36,20 @@ func exchange[T any](
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	to, turn := c.brokers.current()
+	result, err := ask(ctx, c, op, func(ctx context.Context) (*http.Response, error) { return send(ctx, to) }, check)
+	if err != nil {
+		c.failedOver(ctx, op, turn, err)
+		return nil, err
+	}
+	return result, nil
+}
+
+// ask is exchange with the broker chosen.
+func ask[T any](
+	ctx context.Context, c *Client, op operation,
+	send func(context.Context) (*http.Response, error), check func(*T) error,
+) (*T, *Error) {
 	limit := c.timeout + min(op.wait, math.MaxInt64-c.timeout)
 	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()

@@ -12,7 +12,7 @@ const (
 	defaultTimeout   = 30 * time.Second
 	defaultUserAgent = "topiq-go"
 
-	// The one host is the broker: every producer and every polled topic holds a connection of its own.
+	// The one host is the broker, or there are a few: every producer and every polled topic holds a connection of its own.
 	idleConnections       = 1024
 	idleConnectionTimeout = 55 * time.Second // the broker closes idle connections after 60 s
 	dialTimeout           = 10 * time.Second
@@ -23,6 +23,7 @@ const (
 type Option interface{ applyClient(cfg *clientConfig) }
 
 type clientConfig struct {
+	brokers    []string // beside the base URL
 	httpClient *http.Client
 	timeout    time.Duration
 	log        *slog.Logger

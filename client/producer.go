@@ -44,8 +44,8 @@ type Result struct {
 //
 // With a [Name] each message is stored exactly once while the producer lives: it gets the next number of
 // the name (P1), and its request is repeated, byte for byte, until it is answered. If a later session of the
-// name took over, the producer stops with [ErrProducerFenced] and never registers again by itself (P10). It
-// also stops if the topic is gone or its history may have changed ([ErrIncarnationChanged], P13), and with
+// name took over, the producer stops with [ErrProducerFenced] and never registers again by itself (P10); of
+// messages that an earlier attempt may have stored before that, it still finds out whether they are. It also stops if the topic is gone or its history may have changed ([ErrIncarnationChanged], P13), and with
 // [ErrOutcomeUnknown] if a request was refused after an earlier attempt had got no answer. After a stop,
 // open a new producer if that is right: its NextSeq tells what was stored.
 //
@@ -88,7 +88,9 @@ func (c *Client) Producer(ctx context.Context, topic string, opts ...ProducerOpt
 	}
 	r, err := retry(ctx, c, cfg.name != "", func(ctx context.Context) (*wire.RegisterProducerResult, error) {
 		return exchange(ctx, c, operation{name: "register producer", changes: true},
-			func(ctx context.Context) (*http.Response, error) { return c.wire.RegisterProducer(ctx, request) },
+			func(ctx context.Context, to *broker) (*http.Response, error) {
+				return to.RegisterProducer(ctx, request)
+			},
 			func(r *wire.RegisterProducerResult) error {
 				if cfg.name != "" && (r.Epoch == nil || r.NextSeq == nil) {
 					return errors.New("epoch or next_seq is missing")

@@ -19,10 +19,21 @@ type batch struct {
 
 func (p *Producer) newBatch(items []*item) (*batch, error) {
 	b := &batch{items: items, seq: NoSeq}
-	head := wire.ProduceRequest{Topic: p.topic, ProducerID: p.id, Incarnation: &p.incarnation}
+	head := wire.ProduceRequest{}
 	if p.named() {
 		b.seq = p.queue.nextSeq()
-		head.ProdName, head.Epoch, head.Seq = &p.cfg.name, &p.epoch, &b.seq
+		head.Epoch, head.Seq = &p.epoch, &b.seq
+	}
+	var err error
+	b.body, err = p.encodeBatch(items, head)
+	return b, err
+}
+
+// encodeBatch is the body of a request with these messages, and what head has beside them.
+func (p *Producer) encodeBatch(items []*item, head wire.ProduceRequest) ([]byte, error) {
+	head.Topic, head.ProducerID, head.Incarnation = p.topic, p.id, &p.incarnation
+	if p.named() {
+		head.ProdName = &p.cfg.name
 	}
 	raw, err := encodeJSON(head)
 	if err != nil {
@@ -33,16 +44,15 @@ func (p *Producer) newBatch(items []*item) (*batch, error) {
 	for _, it := range items {
 		size += len(it.raw) + 1
 	}
-	b.body = append(make([]byte, 0, size), raw[:len(raw)-1]...)
-	b.body = append(b.body, `,"messages":[`...)
+	body := append(make([]byte, 0, size), raw[:len(raw)-1]...)
+	body = append(body, `,"messages":[`...)
 	for i, it := range items {
 		if i > 0 {
-			b.body = append(b.body, ',')
+			body = append(body, ',')
 		}
-		b.body = append(b.body, it.raw...)
+		body = append(body, it.raw...)
 	}
-	b.body = append(b.body, `]}`...)
-	return b, nil
+	return append(body, `]}`...), nil
 }
 
 // check refuses an answer that is not one to this batch.
@@ -102,8 +112,8 @@ func (b *batch) results(r *wire.ProduceResult) []Result {
 // attempt sends a batch once.
 func (p *Producer) attempt(ctx context.Context, b *batch) (*wire.ProduceResult, error) {
 	r, err := exchange(ctx, p.client, operation{name: "produce", changes: true},
-		func(ctx context.Context) (*http.Response, error) {
-			return p.client.wire.ProduceWithBody(ctx, "application/json", newBody(b.body))
+		func(ctx context.Context, to *broker) (*http.Response, error) {
+			return to.ProduceWithBody(ctx, "application/json", newBody(b.body))
 		}, func(r *wire.ProduceResult) error { return b.check(p, r) })
 	if err != nil && asError(err).passing {
 		p.client.log.WarnContext(ctx, "topiq: produce failed", "topic", p.topic, "error", err)

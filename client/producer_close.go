@@ -64,8 +64,8 @@ func (p *Producer) Close(ctx context.Context) error {
 func (p *Producer) unregister(ctx context.Context) {
 	request := wire.UnregisterProducerRequest{Topic: p.topic, ProducerID: p.id}
 	_, err := exchange(ctx, p.client, operation{name: "unregister producer", changes: true},
-		func(ctx context.Context) (*http.Response, error) {
-			return p.client.wire.UnregisterProducer(ctx, request)
+		func(ctx context.Context, to *broker) (*http.Response, error) {
+			return to.UnregisterProducer(ctx, request)
 		},
 		func(r *wire.UnregisterProducerResult) error { return answered(r.Status) })
 	if err != nil {

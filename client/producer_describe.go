@@ -30,7 +30,9 @@ func (c *Client) ProducerState(ctx context.Context, topic, name string) (Produce
 	}
 	params := wire.DescribeProducerParams{Topic: topic, ProdName: name}
 	r, err := read(ctx, c, "producer state",
-		func(ctx context.Context) (*http.Response, error) { return c.wire.DescribeProducer(ctx, &params) },
+		func(ctx context.Context, to *broker) (*http.Response, error) {
+			return to.DescribeProducer(ctx, &params)
+		},
 		func(r *wire.ProducerResult) error { return answered(r.Status) })
 	if err != nil {
 		return ProducerState{}, err
@@ -47,7 +49,9 @@ func (c *Client) Producers(ctx context.Context, topic string) iter.Seq2[Producer
 	return states(topic, func(after *int64) ([]ProducerState, *int64, error) {
 		params := wire.ListProducersParams{After: after}
 		r, err := read(ctx, c, "list producers",
-			func(ctx context.Context) (*http.Response, error) { return c.wire.ListProducers(ctx, topic, &params) },
+			func(ctx context.Context, to *broker) (*http.Response, error) {
+				return to.ListProducers(ctx, topic, &params)
+			},
 			func(r *wire.ListProducersResult) error {
 				return errors.Join(answered(r.Status), checkNext(after, r.Next))
 			})
@@ -79,7 +83,7 @@ func (c *Client) CountProduced(ctx context.Context, topic, name string) (int64, 
 		return 0, err
 	}
 	r, err := read(ctx, c, "count produced",
-		func(ctx context.Context) (*http.Response, error) { return c.wire.CountProduced(ctx, &params) },
+		func(ctx context.Context, to *broker) (*http.Response, error) { return to.CountProduced(ctx, &params) },
 		func(r *wire.CountProducedResult) error { return answered(r.Status) })
 	if err != nil {
 		return 0, err

@@ -67,6 +67,9 @@ func (p *Producer) deliver(ctx context.Context, items []*item) {
 	var r *wire.ProduceResult
 	if err == nil {
 		r, err = p.transmit(ctx, b)
+		if errors.Is(err, ErrProducerFenced) && errors.Is(err, ErrOutcomeUnknown) {
+			r, err = p.lookUp(ctx, b, err)
+		}
 	}
 	if err == nil {
 		results := b.results(r)

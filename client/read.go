@@ -133,8 +133,8 @@ func (r *reading) page(ctx context.Context) (Page, error) {
 	}
 	var page Page
 	_, err := exchange(ctx, r.client, operation{name: "read", wait: r.opts.Wait},
-		func(ctx context.Context) (*http.Response, error) {
-			return r.client.wire.ReadMessages(ctx, r.topic, &params)
+		func(ctx context.Context, to *broker) (*http.Response, error) {
+			return to.ReadMessages(ctx, r.topic, &params)
 		},
 		func(in *wire.ReadMessagesResult) (err error) {
 			page, err = r.decode(in)

@@ -200,9 +200,9 @@ func (s *subscription) consume(
 	var messages []Message
 	// It changes nothing that a repeat would not change in the same way, so its outcome is never in doubt.
 	_, err := exchange(ctx, s.client, operation{name: "consume", wait: wait},
-		func(ctx context.Context) (*http.Response, error) {
+		func(ctx context.Context, to *broker) (*http.Response, error) {
 			s.unanswered.sent(offset)
-			return s.client.wire.ConsumePost(ctx, request)
+			return to.ConsumePost(ctx, request)
 		},
 		func(r *wire.ConsumeResult) (err error) {
 			messages, err = s.decode(offset, r)

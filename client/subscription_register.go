@@ -24,7 +24,9 @@ func (s *subscription) register(ctx context.Context) error {
 	}
 	r, err := retry(ctx, s.client, s.cfg.name != "", func(ctx context.Context) (*wire.RegisterConsumerResult, error) {
 		return exchange(ctx, s.client, operation{name: "register consumer", changes: true},
-			func(ctx context.Context) (*http.Response, error) { return s.client.wire.RegisterConsumer(ctx, request) },
+			func(ctx context.Context, to *broker) (*http.Response, error) {
+				return to.RegisterConsumer(ctx, request)
+			},
 			func(r *wire.RegisterConsumerResult) error {
 				if r.Incarnation == "" {
 					return errors.New("the incarnation is missing")
@@ -69,8 +71,8 @@ func (s *subscription) unregister(ctx context.Context) error {
 	request := wire.UnregisterConsumerRequest{Topic: s.topic, ConsumerID: s.id}
 	_, err := retry(ctx, s.client, true, func(ctx context.Context) (*wire.UnregisterConsumerResult, error) {
 		return exchange(ctx, s.client, operation{name: "unregister consumer", changes: true},
-			func(ctx context.Context) (*http.Response, error) {
-				return s.client.wire.UnregisterConsumer(ctx, request)
+			func(ctx context.Context, to *broker) (*http.Response, error) {
+				return to.UnregisterConsumer(ctx, request)
 			},
 			func(r *wire.UnregisterConsumerResult) error { return answered(r.Status) })
 	})

@@ -46,8 +46,8 @@ func (c *Client) CreateTopic(ctx context.Context, name string) error {
 	}
 	_, err := retry(ctx, c, false, func(ctx context.Context) (*wire.CreateTopicResult, error) {
 		return exchange(ctx, c, operation{name: "create topic", changes: true},
-			func(ctx context.Context) (*http.Response, error) {
-				return c.wire.CreateTopic(ctx, wire.CreateTopicRequest{Name: name})
+			func(ctx context.Context, to *broker) (*http.Response, error) {
+				return to.CreateTopic(ctx, wire.CreateTopicRequest{Name: name})
 			}, func(r *wire.CreateTopicResult) error { return answered(r.Status) })
 	})
 	return err
@@ -62,7 +62,7 @@ func (c *Client) DeleteTopic(ctx context.Context, name string) error {
 	}
 	_, err := retry(ctx, c, false, func(ctx context.Context) (*wire.DeleteTopicResult, error) {
 		return exchange(ctx, c, operation{name: "delete topic", changes: true},
-			func(ctx context.Context) (*http.Response, error) { return c.wire.DeleteTopic(ctx, name) },
+			func(ctx context.Context, to *broker) (*http.Response, error) { return to.DeleteTopic(ctx, name) },
 			func(r *wire.DeleteTopicResult) error { return answered(r.Status) })
 	})
 	return err
@@ -74,7 +74,7 @@ func (c *Client) DescribeTopic(ctx context.Context, name string) (Topic, error) 
 		return Topic{}, err
 	}
 	r, err := read(ctx, c, "describe topic",
-		func(ctx context.Context) (*http.Response, error) { return c.wire.DescribeTopic(ctx, name) },
+		func(ctx context.Context, to *broker) (*http.Response, error) { return to.DescribeTopic(ctx, name) },
 		func(r *wire.TopicResult) error { return answered(r.Status) })
 	if err != nil {
 		return Topic{}, err
@@ -100,7 +100,7 @@ func (c *Client) ListTopics(ctx context.Context, part ListTopics) (TopicPage, er
 		params.Limit = &limit
 	}
 	r, err := read(ctx, c, "list topics",
-		func(ctx context.Context) (*http.Response, error) { return c.wire.ListTopics(ctx, &params) },
+		func(ctx context.Context, to *broker) (*http.Response, error) { return to.ListTopics(ctx, &params) },
 		func(r *wire.ListTopicsResult) error {
 			// A page that leads to itself would never end.
 			if r.Next != nil && (*r.Next == "" || *r.Next <= part.After) {
@@ -141,7 +141,7 @@ func (c *Client) Topics(ctx context.Context, prefix string) iter.Seq2[string, er
 // read makes a call that changes nothing, with retries.
 func read[T any](
 	ctx context.Context, c *Client, name string,
-	send func(context.Context) (*http.Response, error), check func(*T) error,
+	send func(context.Context, *broker) (*http.Response, error), check func(*T) error,
 ) (*T, error) {
 	return retry(ctx, c, true, func(ctx context.Context) (*T, error) {
 		return exchange(ctx, c, operation{name: name}, send, check)
