@@ -61,6 +61,8 @@ type Producer struct {
 	epoch       int64
 	incarnation string
 
+	outbox    *outbox // nil without one
+	left      int     // messages in it at the start
 	queue     queue
 	ended     chan struct{} // closed when run has returned
 	cancel    context.CancelFunc
@@ -72,7 +74,7 @@ type Producer struct {
 // random instance and is repeated with it (P2). Close the producer in the end. ctx bounds only this call.
 //
 // Errors: [ErrInvalidRequest] for a name or an option that cannot work; [ErrProducerFenced] if somebody else
-// opened a session of the name while this register was retried.
+// opened a session of the name while this register was retried; those of an [Outbox].
 func (c *Client) Producer(ctx context.Context, topic string, opts ...ProducerOption) (*Producer, error) {
 	if err := checkName("topic", topic); err != nil {
 		return nil, err
@@ -81,6 +83,19 @@ func (c *Client) Producer(ctx context.Context, topic string, opts ...ProducerOpt
 	if err != nil {
 		return nil, err
 	}
+	box, err := cfg.openOutbox(topic)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.openProducer(ctx, topic, cfg, box)
+	if err != nil && box != nil {
+		err = errors.Join(err, box.close())
+	}
+	return p, err
+}
+
+// openProducer registers and starts a producer.
+func (c *Client) openProducer(ctx context.Context, topic string, cfg producerConfig, box *outbox) (*Producer, error) {
 	request := wire.RegisterProducerRequest{Topic: topic}
 	if cfg.name != "" {
 		instance := rand.Text() // of this session; every retry of this register repeats it
@@ -103,7 +118,7 @@ func (c *Client) Producer(ctx context.Context, topic string, opts ...ProducerOpt
 	}
 	p := &Producer{
 		client: c, topic: topic, cfg: cfg, id: r.ProducerID, epoch: NoSeq, incarnation: r.Incarnation,
-		ended: make(chan struct{}),
+		outbox: box, ended: make(chan struct{}),
 	}
 	p.queue = queue{
 		maxMessages: cfg.bufferedMessages, maxBytes: cfg.bufferedBytes,
@@ -114,6 +129,9 @@ func (c *Client) Producer(ctx context.Context, topic string, opts ...ProducerOpt
 	}
 	if r.LastOffset != nil {
 		p.queue.last = *r.LastOffset
+	}
+	if err := p.adopt(r); err != nil {
+		return nil, err
 	}
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it outlives ctx; Close ends it
 	p.cancel = cancel
@@ -136,7 +154,8 @@ func (p *Producer) named() bool { return p.cfg.name != "" }
 // message that the broker refuses is not stored and takes no seq.
 //
 // Errors: [ErrInvalidRequest] for text that is not UTF-8; [ErrMessageTooLarge]; [ErrClosed]; and those that
-// stop a producer, see [Producer].
+// stop a producer, see [Producer]. With an [Outbox], an error that matches [ErrInOutbox] is about a message that
+// will be sent all the same.
 func (p *Producer) Send(ctx context.Context, m Message) (Result, error) {
 	results, err := p.SendBatch(ctx, []Message{m})
 	if err != nil {

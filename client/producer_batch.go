@@ -21,7 +21,7 @@ func (p *Producer) newBatch(items []*item) (*batch, error) {
 	b := &batch{items: items, seq: NoSeq}
 	head := wire.ProduceRequest{}
 	if p.named() {
-		b.seq = p.queue.nextSeq()
+		b.seq = p.queue.seqOf(items[0])
 		head.Epoch, head.Seq = &p.epoch, &b.seq
 	}
 	var err error

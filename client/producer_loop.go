@@ -16,11 +16,19 @@ import (
 // while a request is under way leaves with the next one.
 func (p *Producer) run(ctx context.Context) {
 	defer close(p.ended)
+	defer p.closeOutbox(ctx)
 	defer p.queue.end()
 	for p.await(ctx) {
-		if items := p.queue.take(p.cfg.batchMessages, p.cfg.batchBytes); len(items) > 0 {
-			p.deliver(ctx, items)
+		items := p.queue.take(p.cfg.batchMessages, p.cfg.batchBytes)
+		if len(items) == 0 {
+			continue
 		}
+		if err := p.keep(items); err != nil {
+			p.stop(err)
+			p.refuse(items, err)
+			continue
+		}
+		p.deliver(ctx, items)
 	}
 }
 
@@ -73,6 +81,7 @@ func (p *Producer) deliver(ctx context.Context, items []*item) {
 	}
 	if err == nil {
 		results := b.results(r)
+		p.forget(results)
 		p.queue.settle(items, func(i int) Result { return results[i] })
 		return
 	}
@@ -96,11 +105,14 @@ func (p *Producer) deliver(ctx context.Context, items []*item) {
 	if p.cfg.stopAtRefusal {
 		p.stop(err)
 	}
+	p.leaves(items, err)
 	p.refuse(items, err)
 }
 
 func (p *Producer) refuse(items []*item, err error) {
-	p.queue.settle(items, func(int) Result { return Result{Offset: NoOffset, Seq: NoSeq, Err: err} })
+	p.queue.settle(items, func(i int) Result {
+		return Result{Offset: NoOffset, Seq: NoSeq, Err: items[i].explain(err)}
+	})
 }
 
 // stop ends the producer for good. Later messages were certainly not sent, so they do not inherit a doubt
@@ -128,6 +140,10 @@ func (p *Producer) stops(err error) bool {
 	// A named producer does not know which seq comes next while a batch is in doubt. It stops rather than
 	// guesses; a new session asks the broker (P2).
 	if p.named() && errors.Is(err, ErrOutcomeUnknown) {
+		return true
+	}
+	// A message leaves the outbox only if it is itself what the broker refuses.
+	if p.outbox != nil && !separable(err) {
 		return true
 	}
 	return asError(err).hasCode(

@@ -35,6 +35,9 @@ type producerConfig struct {
 	bufferedBytes    int
 	headers          map[string]string
 	stopAtRefusal    bool
+	outbox           string
+	outboxSlack      int64 // bytes
+	disk             outboxDisk
 }
 
 type producerOption func(*producerConfig)
@@ -105,6 +108,7 @@ func newProducerConfig(opts []ProducerOption) (producerConfig, error) {
 	cfg := producerConfig{
 		batchMessages: defaultBatchMessages, batchBytes: defaultBatchBytes,
 		bufferedMessages: defaultBufferedMessages, bufferedBytes: defaultBufferedBytes,
+		disk: systemDisk{}, outboxSlack: outboxSlack,
 	}
 	for _, o := range opts {
 		o.applyProducer(&cfg)
@@ -115,6 +119,10 @@ func newProducerConfig(opts []ProducerOption) (producerConfig, error) {
 		}
 	}
 	switch {
+	case cfg.outbox != "" && cfg.name == "":
+		return cfg, invalid("Outbox", "it needs a Name")
+	case cfg.outbox != "" && cfg.stopAtRefusal:
+		return cfg, invalid("Outbox", "not with StopAtRefusal, for what is in the outbox behind a refused message is sent")
 	case cfg.maxTimeout < 0:
 		return cfg, invalid("MaxTimeout", "%s is negative", cfg.maxTimeout)
 	case cfg.linger < 0:

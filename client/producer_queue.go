@@ -33,6 +33,8 @@ type item struct {
 	to    *delivery
 	index int // in to.results
 	state itemState
+	kept  bool  // it is in the outbox
+	seq   int64 // then: under which it is sent
 }
 
 type itemState int
@@ -165,7 +167,7 @@ func (q *queue) leave(d *delivery, err error) []Result {
 			d.results[it.index].Err = notSent(err)
 			q.release(it)
 		case itemSent:
-			d.results[it.index].Err = doubtful("produce", err)
+			d.results[it.index].Err = it.explain(doubtful("produce", err))
 		case itemSettled:
 			continue
 		}
@@ -185,7 +187,7 @@ func (q *queue) settleLocked(items []*item, result func(i int) Result) {
 	for i, it := range items {
 		r := result(i)
 		if r.Err == nil && r.Seq >= 0 {
-			q.next = r.Seq + 1
+			q.next = max(q.next, r.Seq+1)
 		}
 		if r.Err == nil {
 			q.last = max(q.last, r.Offset)

@@ -89,10 +89,13 @@ func (q *queue) claim() error {
 	return err
 }
 
-// nextSeq is the seq of the first message that is not stored.
-func (q *queue) nextSeq() int64 {
+// seqOf is the seq of a message whose turn it is: that of the outbox, or of the first that is not stored.
+func (q *queue) seqOf(it *item) int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if it.kept {
+		return it.seq
+	}
 	return q.next
 }
 
@@ -103,7 +106,13 @@ func (q *queue) promisedSeq() int64 {
 	if q.next == NoSeq {
 		return NoSeq
 	}
-	return q.next + int64(q.messages)
+	next := q.next + int64(q.messages)
+	for _, it := range slices.Concat(q.sent, q.waiting) {
+		if it.kept && it.seq < q.next {
+			next-- // it has a seq below, and is only compared with what is stored
+		}
+	}
+	return next
 }
 
 func (q *queue) lastOffset() int64 {
@@ -119,7 +128,8 @@ func (q *queue) take(maxMessages, maxBytes int) []*item {
 	n, size := 0, 0
 	for n < len(q.waiting) && n < maxMessages {
 		size += len(q.waiting[n].raw) + 1
-		if n > 0 && size > maxBytes {
+		// What an earlier life has left goes first, and by itself.
+		if n > 0 && (size > maxBytes || q.waiting[n].kept != q.waiting[0].kept) {
 			break
 		}
 		n++
