@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/topiq/topiq/client"
@@ -61,7 +62,7 @@ func (c *completeCommand) Run(ctx context.Context, s streams) error {
 	l := parseLine(parser.Model.Node, c.Words)
 	if l.wants == wantsTopics {
 		if l.url != "" {
-			c.URL = l.url
+			c.URL = strings.Split(l.url, ",")
 		}
 		l.candidates = c.topics(ctx, s, l.word)
 	}

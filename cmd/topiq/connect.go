@@ -8,16 +8,24 @@ import (
 	"github.com/topiq/topiq/client"
 )
 
-// connection says which broker a command talks to.
+// connection says which broker a command talks to, or which ones.
 type connection struct {
-	URL string `default:"http://127.0.0.1:8080" help:"Address of the broker."`
+	URL []string `default:"http://127.0.0.1:8080" help:"Address of the broker, or of several on one store: when one fails, the next is asked."`
+}
+
+// newClient makes a client of the brokers at these addresses.
+func newClient(urls []string, options ...client.Option) (*client.Client, error) {
+	if len(urls) == 0 {
+		urls = []string{""} // which is refused in words
+	}
+	return client.New(urls[0], append(options, client.Brokers(urls[1:]...))...)
 }
 
 // open makes a client, which tells of passing failures on standard error, so that a command that
 // waits for a broker to come back says what it waits for.
 func (c connection) open(s streams) (*client.Client, error) {
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	broker, err := client.New(c.URL, client.WithLogger(log), client.WithUserAgent("topiq/"+version),
+	broker, err := newClient(c.URL, client.WithLogger(log), client.WithUserAgent("topiq/"+version),
 		// A person waits: a broker that is not there is told after two seconds, not after ten.
 		client.WithRetry(client.Retry{Attempts: 5}))
 	if errors.Is(err, client.ErrInvalidRequest) {

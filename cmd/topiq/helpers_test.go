@@ -97,6 +97,7 @@ func (b *lockedBuffer) String() string {
 type process struct {
 	cmd    *exec.Cmd
 	stderr lockedBuffer
+	stdin  io.WriteCloser
 	stdout *bufio.Reader
 	ended  chan struct{} // closed when it has
 	err    error         // then: how
@@ -112,7 +113,7 @@ func start(t *testing.T, args ...string) *process {
 	p := &process{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), executable, args...), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asCommand+"=1")
 	p.cmd.Stderr = &p.stderr
-	if _, err := p.cmd.StdinPipe(); err != nil {
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	// Not StdoutPipe, which Wait closes even if nobody has read to its end.

@@ -16,6 +16,7 @@ type produceCommand struct {
 	File   string `arg:"" optional:"" help:"File whose lines become messages; standard input if it is missing or -."`
 	Name   string `placeholder:"NAME" help:"Name of this producer, for exactly once: line n of the input is its message n, so running it again with the same input appends only the lines that are missing."`
 	Resume bool   `help:"Go on behind the lines that the broker has under --name, without a look at what they were."`
+	Outbox string `placeholder:"FILE" help:"Keep each line in this file from before it is sent until it is stored. For an input that cannot be read again; all of it is appended, after what an earlier run has left."`
 	Batch  int    `default:"1000" help:"Most lines of one request."`
 }
 
@@ -27,7 +28,10 @@ func (*produceCommand) Help() string {
 		"With --name, the broker knows how many lines are stored already, and only those after them are sent. The " +
 		"last of them must be in the input where it was; otherwise the name belongs to another input, and nothing " +
 		"is sent. --resume sends the lines behind that place all the same, and tells of the difference. Whatever " +
-		"the input, it must have the lines that are stored in front of those that are not."
+		"the input, it must have the lines that are stored in front of those that are not.\n\n" +
+		"With --outbox, the lines of each run are new ones, whatever is stored under --name. A line that has reached the " +
+		"outbox is stored exactly once, by this run or by the next one with the same --outbox and --name, also if this one " +
+		"is killed; an empty input sends what is left. One run at a time can use an outbox."
 }
 
 // Validate refuses what cannot work; kong calls it.
@@ -37,6 +41,10 @@ func (c *produceCommand) Validate() error {
 		return errors.New("--batch must be at least 1")
 	case c.Resume && c.Name == "":
 		return errors.New("--resume goes on with what is stored under a --name: give both")
+	case c.Outbox != "" && c.Name == "":
+		return errors.New("--outbox keeps what is sent under a --name: give both")
+	case c.Outbox != "" && c.Resume:
+		return errors.New("--resume goes on in an input that can be read again, which needs no --outbox: give one of them")
 	}
 	return nil
 }
@@ -61,7 +69,7 @@ func (c *produceCommand) Run(ctx context.Context, s streams) error {
 		limits := limitsOf(info)
 		p := &production{
 			broker: broker, limits: limits, lines: newLineReader(in, limits.messageBytes), progress: shown,
-			first: client.NoOffset, last: client.NoOffset,
+			first: client.NoOffset, last: client.NoOffset, kept: c.Outbox != "",
 		}
 		if err := p.skipStored(ctx, c, s); err != nil {
 			return err
@@ -77,7 +85,7 @@ func (c *produceCommand) Run(ctx context.Context, s streams) error {
 		shown.end()
 		_, _ = fmt.Fprintf(s.err, "%s\n", p.report())
 		if err != nil && ctx.Err() != nil {
-			err = errors.New("interrupted; the lines sent last may be stored too")
+			err = p.interrupted()
 		}
 		return err
 	})
@@ -90,6 +98,9 @@ func (c *produceCommand) options(limits brokerLimits) []client.ProducerOption {
 	}
 	if c.Name != "" {
 		options = append(options, client.Name(c.Name))
+	}
+	if c.Outbox != "" {
+		options = append(options, client.Outbox(c.Outbox))
 	}
 	return options
 }

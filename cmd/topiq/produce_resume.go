@@ -13,7 +13,7 @@ import (
 // skipStored reads past the lines that the name has stored already. It asks before a session is
 // opened: a command line that is refused must not fence a producer of that name that is at work.
 func (p *production) skipStored(ctx context.Context, c *produceCommand, s streams) error {
-	if c.Name == "" {
+	if c.Name == "" || p.kept {
 		return nil
 	}
 	state, err := p.broker.ProducerState(ctx, c.Topic, c.Name)

@@ -16,22 +16,18 @@ type production struct {
 	limits   brokerLimits
 	lines    *lineReader
 	progress *progress
+	kept     bool // in an outbox: the lines are not numbered from the first that is stored under the name
 
 	skipped     int64 // lines that were stored before this run
 	stored      int64
 	first, last int64 // offsets; of what is stored
 }
 
-// run sends all lines that are not stored yet. The seq of a line is its number, from 0 (P1): so
-// what a name has stored is how many lines of its input are done.
+// run sends all lines that are not stored yet. The seq of a line is its number, from 0 (P1), so
+// what a name has stored is how many lines of its input are done; but not with an outbox.
 func (p *production) run(ctx context.Context, maxLines int) error {
-	if next := p.producer.NextSeq(); next > p.skipped {
-		// A request of the session before this one was under way still when the broker was asked.
-		if _, err := p.skip(next); err != nil {
-			return err
-		}
-	} else if next != client.NoSeq && next < p.skipped {
-		return fmt.Errorf("%d messages were stored under this name, and now there are %d: was the topic deleted meanwhile?", p.skipped, next)
+	if err := p.goOn(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the reading when sending fails
 	defer cancel()
@@ -55,6 +51,20 @@ func (p *production) run(ctx context.Context, maxLines int) error {
 	}
 }
 
+// goOn makes the next line the one that the new session of the name expects.
+func (p *production) goOn() error {
+	next := p.producer.NextSeq()
+	if p.kept || next == client.NoSeq {
+		return nil
+	}
+	if next < p.skipped {
+		return fmt.Errorf("%d messages were stored under this name, and now there are %d: was the topic deleted meanwhile?", p.skipped, next)
+	}
+	// More than before: a request of the session before this one was under way still when the broker was asked.
+	_, err := p.skip(next)
+	return err
+}
+
 func (p *production) send(ctx context.Context, b batch) error {
 	messages := make([]client.Message, 0, len(b.lines))
 	var tooLong error
@@ -75,7 +85,7 @@ func (p *production) send(ctx context.Context, b batch) error {
 		}
 		p.count(result.Offset)
 		p.progress.add(len(b.lines[i]) + 1)
-		if result.Seq != client.NoSeq && result.Seq != line-1 {
+		if !p.kept && result.Seq != client.NoSeq && result.Seq != line-1 {
 			return fmt.Errorf("line %d was stored as message %d of its name: does another producer use it?", line, result.Seq)
 		}
 	}
@@ -109,5 +119,16 @@ func (p *production) report() string {
 	if p.skipped > 0 {
 		text += fmt.Sprintf(", after %d that were there", p.skipped)
 	}
+	if left := p.producer.Leftover(); left > 0 {
+		text += fmt.Sprintf("; an earlier run had left %d in the outbox", left)
+	}
 	return text
+}
+
+// interrupted is the error of a run that was asked to end in the middle.
+func (p *production) interrupted() error {
+	if p.kept {
+		return errors.New("interrupted; lines that were sent and not answered are in the outbox, and the next run stores them")
+	}
+	return errors.New("interrupted; the lines sent last may be stored too")
 }

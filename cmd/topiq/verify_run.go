@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/topiq/topiq/client"
@@ -36,7 +37,7 @@ func (c *verifyCommand) observe(ctx context.Context, r *report, begins func()) (
 	watch := newTraffic()
 	defer watch.close()
 	w := &workload{history: h, prefix: r.prefix(), maxTimeout: c.MaxTimeout, patience: c.Patience}
-	w.broker, err = client.New(r.URL, client.WithHTTPClient(&http.Client{Transport: watch}),
+	w.broker, err = newClient(strings.Split(r.URL, ","), client.WithHTTPClient(&http.Client{Transport: watch}),
 		client.WithUserAgent("topiq/"+version),
 		// Even a broker that is killed as often as possible is back within this time.
 		client.WithRetry(client.Retry{Attempts: 20, Base: 50 * time.Millisecond, Max: time.Second}))
