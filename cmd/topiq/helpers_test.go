@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 		}
 		main()
 	}
+	if os.Getenv(asEffects) != "" {
+		runEffects()
+	}
 	// What the shell of a developer sets must not change what is tested.
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
@@ -106,12 +109,18 @@ type process struct {
 // start starts a command line in a process, which ends with the test if not before.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startAs(t, asCommand, args...)
+}
+
+// startAs starts this test binary as what the variable says, see TestMain.
+func startAs(t *testing.T, variable string, args ...string) *process {
+	t.Helper()
 	executable, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), executable, args...), ended: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), asCommand+"=1")
+	p.cmd.Env = append(os.Environ(), variable+"=1")
 	p.cmd.Stderr = &p.stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/topiq/topiq/client"
+	"github.com/topiq/topiq/db/postgres/pgtest"
 )
 
 // TestOutboxCrashes kills a producer with an outbox again and again, at random times, while its input, a pipe that
@@ -121,8 +122,30 @@ func TestOutboxOfTheCommand(t *testing.T) {
 	}
 }
 
-// TestSecondURL checks that every command goes on with the second broker when there is no first, and that a
-// producer and a consumer do when it is killed in the middle.
+// TestBrokerOfTwoIsKilled kills one of two brokers on one database while a file is produced. The command goes on with
+// the other one, and every line is there once, in order.
+func TestBrokerOfTwoIsKilled(t *testing.T) {
+	t.Parallel()
+	path, content := numbered(t, 10_000)
+	store := pgtest.URL(t)
+	first, second := serve(t, store), serve(t, store)
+	urls := "--url=" + first.url + "," + second.url
+	produced, done := make(chan outcome, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		produced <- topiq(t, "", "produce", "t", path, "--name=p", "--batch=20", urls)
+	}()
+	if !reach(t, second.url, "t", 2000, done) {
+		t.Error("it was done too soon: make the file larger")
+	}
+	first.kill()
+	if o := <-produced; o.code != exitOK || !strings.Contains(o.stderr, "stored 10000 messages in t at offsets 0 to 9999") {
+		t.Fatalf("produce: %+v", o)
+	}
+	checkSame(t, mustTopiq(t, "", "consume", "t", urls), content)
+}
+
+// TestSecondURL checks that commands go on with the second broker when there is no first.
 func TestSecondURL(t *testing.T) {
 	t.Parallel()
 	store := "sqlite:" + filepath.Join(t.TempDir(), "topiq.db")
