@@ -25,7 +25,7 @@ const effectsSchema = `
 
 // effects is that program. It ends when it has had no message for a while.
 func effects(ctx context.Context, url, file string) error {
-	db, err := sql.Open("sqlite", file)
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(30000)")
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func TestEffectsExactlyOnce(t *testing.T) {
 	b := serve(t, "memory:")
 	mustTopiq(t, "", "produce", "t", path, "--url="+b.url)
 	file := filepath.Join(t.TempDir(), "effects.db")
-	db, err := sql.Open("sqlite", file)
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(30000)")
 	if err != nil {
 		t.Fatal(err)
 	}

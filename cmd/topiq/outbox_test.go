@@ -126,7 +126,7 @@ func TestOutboxOfTheCommand(t *testing.T) {
 // the other one, and every line is there once, in order.
 func TestBrokerOfTwoIsKilled(t *testing.T) {
 	t.Parallel()
-	path, content := numbered(t, 10_000)
+	path, content := numbered(t, 4000)
 	store := pgtest.URL(t)
 	first, second := serve(t, store), serve(t, store)
 	urls := "--url=" + first.url + "," + second.url
@@ -135,11 +135,11 @@ func TestBrokerOfTwoIsKilled(t *testing.T) {
 		defer close(done)
 		produced <- topiq(t, "", "produce", "t", path, "--name=p", "--batch=20", urls)
 	}()
-	if !reach(t, second.url, "t", 2000, done) {
+	if !reach(t, second.url, "t", 800, done) {
 		t.Error("it was done too soon: make the file larger")
 	}
 	first.kill()
-	if o := <-produced; o.code != exitOK || !strings.Contains(o.stderr, "stored 10000 messages in t at offsets 0 to 9999") {
+	if o := <-produced; o.code != exitOK || !strings.Contains(o.stderr, "stored 4000 messages in t at offsets 0 to 3999") {
 		t.Fatalf("produce: %+v", o)
 	}
 	checkSame(t, mustTopiq(t, "", "consume", "t", urls), content)
