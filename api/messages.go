@@ -65,7 +65,9 @@ type (
 )
 
 // VisitProduceResponse implements wireserver.ProduceResponseObject.
-func (a *produced) VisitProduceResponse(w http.ResponseWriter) error { return writeAnswer(w, a) }
+func (a *produced) VisitProduceResponse(w http.ResponseWriter) error {
+	return writeAnswer(halfway(w, "produce.mid_reply"), a)
+}
 
 // VisitConsumeResponse implements wireserver.ConsumeResponseObject.
 func (a *consumed) VisitConsumeResponse(w http.ResponseWriter) error { return writeAnswer(w, a) }

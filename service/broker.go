@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // Broker is the message log. Its methods are safe for concurrent use.
@@ -79,6 +81,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	close(b.closing)
 	b.entry.Unlock()
 	err := errors.Join(
+		fault.Point("shutdown.draining"),
 		waitFor(ctx, &b.calls),
 		b.commits.close(ctx), b.moves.close(ctx), b.heads.close(ctx), b.consumers.close(ctx),
 	)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // commitTimeout is how long one group may take. It is far beyond what a working store needs: it
@@ -63,8 +65,14 @@ func (b *Broker) appendGroup(ctx context.Context, group produceJobs, again bool)
 		requests[i] = j.req.AppendRequest
 		requests[i].Again = again
 	}
+	if err := fault.Point("group.before_flush"); err != nil {
+		return nil, ErrUnavailable.Because(err)
+	}
 	at := time.Now()
 	plan, err := b.store.Append(ctx, requests, b.now())
+	if lost := fault.Point("group.after_flush_before_fanout"); lost != nil && err == nil {
+		err = ErrOutcomeUnknown.Because(lost)
+	}
 	if CodeOf(err) == CodeOutcomeUnknown {
 		// It may be stored: whoever waits for messages must look.
 		for _, t := range topics {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // ConsumerState describes a consumer: its position with what is pending in this broker, and how
@@ -197,13 +199,21 @@ func (b *Broker) SetOffset(ctx context.Context, r SetOffsetRequest) (Consumer, e
 		seek.Offset = offset
 	}
 	at := time.Now()
-	row, err := repeatChange(ctx, b, func(ctx context.Context) (Consumer, error) { return b.store.Seek(ctx, seek, b.now()) })
+	row, err := repeatChange(ctx, b, func(ctx context.Context) (Consumer, error) { return b.seek(ctx, seek) })
 	if err != nil {
 		b.positions.expire(r.Consumer)
 		return Consumer{}, err
 	}
 	b.positions.learn(row, at)
 	return row, nil
+}
+
+func (b *Broker) seek(ctx context.Context, r SeekRequest) (Consumer, error) {
+	row, err := b.store.Seek(ctx, r, b.now())
+	if lost := fault.Point("offset.after_commit"); lost != nil && err == nil {
+		err = ErrOutcomeUnknown.Because(lost)
+	}
+	return row, err
 }
 
 // timeOf looks up the offset of a time in the topic of the consumer.

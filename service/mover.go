@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // moveJob is a dequeue on its way through a lane.
@@ -73,6 +75,9 @@ func (b *Broker) moveOnce(requests []MoveRequest, topics map[TopicID]*topic) ([]
 		return nil, nil
 	}
 	results, err := b.store.Move(ctx, requests, tail, b.now())
+	if lost := fault.Point("offset.after_commit"); lost != nil && err == nil {
+		err = ErrOutcomeUnknown.Because(lost)
+	}
 	if err != nil {
 		return nil, err
 	}

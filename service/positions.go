@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // positionCache holds the consumers this broker serves by offset: their rows as last read, and
@@ -186,7 +188,11 @@ func (b *Broker) flushPositions(ctx context.Context) {
 		return cmp.Or(cmp.Compare(BucketOfID(x.Consumer), BucketOfID(y.Consumer)), cmp.Compare(x.Consumer, y.Consumer))
 	})
 	for chunk := range slices.Chunk(commits, 1000) {
-		if err := b.store.CommitOffsets(ctx, chunk, b.now()); err != nil {
+		err := b.store.CommitOffsets(ctx, chunk, b.now())
+		if err == nil {
+			err = fault.Point("offset.after_commit")
+		}
+		if err != nil {
 			b.log.WarnContext(ctx, "positions were not flushed; trying again", "consumers", len(chunk), "error", err)
 			continue // others may be in a part of the store that works
 		}

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // sweepRows is how many rows one sweep removes at most: small enough that no produce notices.
@@ -35,6 +37,9 @@ func (b *Broker) sweepLoop(ctx context.Context) {
 func (b *Broker) sweepAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := b.store.Sweep(ctx, sweepRows)
+		if err == nil && n > 0 {
+			err = fault.Point("retention.between_batches")
+		}
 		if err != nil {
 			if ctx.Err() == nil {
 				b.log.WarnContext(ctx, "sweeping failed; trying again later", "error", err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // readTimeout is how long one shared read may take.
@@ -239,6 +241,9 @@ func (b *Broker) loadHeads(ctx context.Context, names []TopicName) (map[TopicNam
 
 // pollHeads looks for what other brokers appended to topics somebody waits on here (P12).
 func (b *Broker) pollHeads(ctx context.Context) {
+	if fault.Point("notify.lost") != nil {
+		return // the next round wakes instead
+	}
 	for names := range slices.Chunk(b.topics.waitedOn(), 1000) {
 		if _, err := b.loadHeads(ctx, names); err != nil {
 			b.log.WarnContext(ctx, "reading heads for long polls failed", "error", err)

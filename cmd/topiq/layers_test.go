@@ -50,9 +50,12 @@ func layers() []layer {
 			banDirect: []string{"net/http", "database/sql/..."},
 			reason:    "service is the centre: it knows no SQL, no HTTP and nothing else of this module",
 		},
-		{name: "fault", optional: true, reason: "fault is empty without its build tag and depends on nothing"},
 		{
-			name: "api", allow: []string{"service", "gen", "gen/wire", "gen/wireserver"},
+			name: "fault", ban: []string{"os", "math/rand/v2"},
+			reason: "fault is empty without its build tags: it depends on nothing and reads no environment",
+		},
+		{
+			name: "api", allow: []string{"service", "fault", "gen", "gen/wire", "gen/wireserver"},
 			ban: []string{pgx, sqlite}, banDirect: []string{"database/sql/..."},
 			reason: "api turns HTTP into calls of service and does nothing else",
 		},
@@ -65,7 +68,7 @@ func layers() []layer {
 			name: "db", allow: []string{"service", "db/memory", "db/sqlite", "db/postgres"}, ban: []string{echo},
 			reason: "db picks a store and dresses it",
 		},
-		{name: "cmd/topiq", allow: []string{"api", "service", "db", "client"}, reason: "the command joins the layers and goes round none"},
+		{name: "cmd/topiq", allow: []string{"api", "service", "db", "client", "fault"}, reason: "the command joins the layers and goes round none"},
 		{name: "gen", reason: "gen holds the document and the commands that generate"},
 		{
 			name: "db/dbtest", allow: []string{"service", "db/memory"}, optional: true, helper: true,

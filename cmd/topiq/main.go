@@ -12,10 +12,21 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // version is what the build stamps: -ldflags '-X main.version=…'.
 var version = "dev"
+
+// versionLine is what topiq says of itself, with what no ordinary build has.
+func versionLine() string {
+	line := "topiq " + version
+	for _, built := range fault.Unsafe() {
+		line += " (" + built + ")"
+	}
+	return line
+}
 
 // Exit codes.
 const (
@@ -74,6 +85,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func execute(ctx context.Context, args []string, s streams) error {
+	if err := fault.Check(); err != nil {
+		return &usageError{err}
+	}
 	done := false // --help and --version do all there is to do while the flags are parsed
 	parser, err := newParser(ctx, s, func(int) { done = true })
 	if err != nil {
@@ -102,7 +116,7 @@ func newParser(ctx context.Context, s streams, exit func(int)) (*kong.Kong, erro
 		kong.Help(printHelp),
 		kong.ExplicitGroups(groups()),
 		kong.DefaultEnvars("TOPIQ"),
-		kong.Vars{"version": "topiq " + version},
+		kong.Vars{"version": versionLine()},
 		kong.Writers(s.out, s.err),
 		kong.Exit(exit),
 		kong.BindTo(ctx, (*context.Context)(nil)),
@@ -142,6 +156,6 @@ type versionCommand struct{}
 
 // Run prints the version.
 func (versionCommand) Run(s streams) error {
-	_, err := fmt.Fprintln(s.out, "topiq "+version)
+	_, err := fmt.Fprintln(s.out, versionLine())
 	return err
 }

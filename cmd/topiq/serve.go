@@ -12,6 +12,7 @@ import (
 
 	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/db"
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/service"
 )
 
@@ -49,6 +50,9 @@ func (c *serveCommand) Validate() error {
 // Run serves until ctx ends, and then finishes what was begun.
 func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	log := c.logger(s)
+	for _, built := range fault.Unsafe() {
+		log.WarnContext(ctx, "this is no ordinary build; it is for tests", "build", built)
+	}
 	listener, local, err := c.listen(ctx)
 	if err != nil {
 		return err
@@ -66,7 +70,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 		log.WarnContext(ctx, "unsafe setting of the store", "setting", setting)
 	}
 	//nolint:contextcheck // what the broker began it finishes, whether or not ctx has ended
-	broker := service.NewBroker(store, service.Config{Logger: log, Limits: c.Limits.service()})
+	broker := service.NewBroker(store, service.Config{Logger: log, Limits: c.Limits.service(), Now: fault.Clock()})
 	config := c.apiConfig(listener.Addr(), local, log)
 	server := api.NewServer(api.NewHandler(broker, config), config)
 	url := "http://" + reachable(listener.Addr())
@@ -159,6 +163,7 @@ func (c *serveCommand) apiConfig(addr net.Addr, local bool, log *slog.Logger) ap
 		IdleTimeout:        time.Duration(c.Limits.IdleSeconds) * time.Second,
 		Connections:        c.Limits.Connections,
 	}
+	config.Unsafe = fault.Unsafe()
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsUnspecified() {
 		config.AllowedHosts = append(slices.Clone(c.AllowHost), tcp.String())
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/gen/pgsql"
 	"github.com/topiq/topiq/service"
 )
@@ -22,14 +23,23 @@ func (s *Store) Append(
 	parts := split(requests)
 	var plan service.AppendPlan
 	err := s.write(ctx, func(ctx context.Context, u *unit) error {
+		if err := fault.Point("produce.before_begin"); err != nil {
+			return err
+		}
 		state, err := lockState(ctx, u, parts)
 		if err != nil {
+			return err
+		}
+		if err := fault.Point("produce.after_lock"); err != nil {
 			return err
 		}
 		if err := readStored(ctx, u, requests, &state); err != nil {
 			return err
 		}
 		plan = service.PlanAppend(requests, state, now)
+		if err := fault.Point("produce.after_check"); err != nil {
+			return err
+		}
 		steps, err := writePlan(u, &plan, state.Named)
 		if err != nil {
 			return err
@@ -37,10 +47,16 @@ func (s *Store) Append(
 		if len(steps) == 0 {
 			return errNothingToWrite // all refused
 		}
-		return u.run(ctx, steps...)
+		if err := u.run(ctx, steps...); err != nil {
+			return err
+		}
+		return fault.Point("produce.before_commit")
 	})
 	if err != nil {
 		return service.AppendPlan{}, err
+	}
+	if err := fault.Point("produce.after_commit_before_reply"); err != nil {
+		return service.AppendPlan{}, service.ErrOutcomeUnknown.Because(err)
 	}
 	return plan, nil
 }

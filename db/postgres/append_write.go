@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/gen/pgsql"
 	"github.com/topiq/topiq/service"
 )
@@ -115,7 +116,11 @@ func (w *writes) steps() []step {
 		}
 	}
 	add(len(w.messages.Offsets), "insert messages", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
-		return q.InsertMessages(ctx, w.messages)
+		n, err := q.InsertMessages(ctx, w.messages)
+		if err == nil { // it was run, not noted down
+			err = fault.Point("produce.after_insert")
+		}
+		return n, err
 	})
 	add(len(w.heads.TopicIds), "advance heads", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
 		return q.AdvanceHeads(ctx, w.heads)

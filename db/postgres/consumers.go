@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/gen/pgsql"
 	"github.com/topiq/topiq/service"
 )
@@ -178,7 +179,10 @@ func (s *Store) Seek(ctx context.Context, r service.SeekRequest, now time.Time) 
 		if row, err = service.PlanSeek(r, toConsumer(rows[0]), toHead(headRow(head)), now); err != nil {
 			return err
 		}
-		return u.run(ctx, setPositions([]service.Consumer{row})...)
+		if err := u.run(ctx, setPositions([]service.Consumer{row})...); err != nil {
+			return err
+		}
+		return fault.Point("offset.before_commit")
 	})
 	if err != nil {
 		return service.Consumer{}, err

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/topiq/topiq/fault"
 )
 
 //go:embed migrations/*.sql
@@ -54,14 +56,19 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, log *slog.Logger) (err
 	if pending, err := provider.HasPending(ctx); err == nil && !pending {
 		return known(ctx, provider)
 	}
-	results, err := provider.Up(ctx)
-	if err != nil {
-		return err
-	}
-	for _, r := range results {
+	for {
+		r, err := provider.UpByOne(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return known(ctx, provider)
+		}
+		if err != nil {
+			return err
+		}
 		log.InfoContext(ctx, "migration applied", "version", r.Source.Version, "duration", r.Duration)
+		if err := fault.Point("migrate.between_steps"); err != nil {
+			return err
+		}
 	}
-	return known(ctx, provider)
 }
 
 // known refuses a schema that a later version of topiq has made.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/gen/pgsql"
 	"github.com/topiq/topiq/service"
 )
@@ -31,7 +32,10 @@ func (s *Store) Move(
 		if len(plan.Changed) == 0 {
 			return errNothingToWrite
 		}
-		return u.run(ctx, setPositions(plan.Changed)...)
+		if err := u.run(ctx, setPositions(plan.Changed)...); err != nil {
+			return err
+		}
+		return fault.Point("offset.before_commit")
 	})
 	if err != nil {
 		return nil, err
@@ -174,7 +178,12 @@ func (s *Store) CommitOffsets(ctx context.Context, commits []service.OffsetCommi
 			return err
 		})
 	}
-	return s.write(ctx, func(ctx context.Context, u *unit) error { return u.run(ctx, steps...) })
+	return s.write(ctx, func(ctx context.Context, u *unit) error {
+		if err := u.run(ctx, steps...); err != nil {
+			return err
+		}
+		return fault.Point("offset.before_commit")
+	})
 }
 
 // idPart are ids of one bucket, in order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/gen/litesql"
 	"github.com/topiq/topiq/service"
 )
@@ -12,20 +13,35 @@ import (
 func (s *Store) Append(
 	ctx context.Context, requests []service.AppendRequest, now time.Time,
 ) (service.AppendPlan, error) {
+	if err := fault.Point("produce.before_begin"); err != nil {
+		return service.AppendPlan{}, service.ErrUnavailable.Because(err)
+	}
 	var plan service.AppendPlan
 	err := s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
 		state, err := tx.appendState(ctx, requests)
 		if err != nil {
 			return err
 		}
+		if err := fault.Point("produce.after_lock"); err != nil {
+			return err
+		}
 		plan = service.PlanAppend(requests, state, now)
+		if err := fault.Point("produce.after_check"); err != nil {
+			return err
+		}
 		if len(plan.Topics) == 0 && len(plan.Producers) == 0 {
 			return errUnchanged
 		}
-		return tx.store(ctx, &plan)
+		if err := tx.store(ctx, &plan); err != nil {
+			return err
+		}
+		return fault.Point("produce.before_commit")
 	})
 	if err != nil {
 		return service.AppendPlan{}, err
+	}
+	if err := fault.Point("produce.after_commit_before_reply"); err != nil {
+		return service.AppendPlan{}, service.ErrOutcomeUnknown.Because(err)
 	}
 	return plan, nil
 }
@@ -179,6 +195,9 @@ func (t *tx) store(ctx context.Context, plan *service.AppendPlan) error {
 		if err := t.insert(ctx, &plan.Topics[i]); err != nil {
 			return err
 		}
+	}
+	if err := fault.Point("produce.after_insert"); err != nil {
+		return err
 	}
 	for i := range plan.Topics {
 		head := &plan.Topics[i].Head

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/gen/litesql"
 	"github.com/topiq/topiq/service"
 )
@@ -159,7 +160,10 @@ func (s *Store) Seek(
 		if consumer, err = service.PlanSeek(r, found[0], head, now); err != nil {
 			return err
 		}
-		return tx.setPosition(ctx, consumer)
+		if err := tx.setPosition(ctx, consumer); err != nil {
+			return err
+		}
+		return fault.Point("offset.before_commit")
 	})
 	if err != nil {
 		return service.Consumer{}, err
@@ -182,6 +186,6 @@ func (s *Store) CommitOffsets(ctx context.Context, commits []service.OffsetCommi
 				return err
 			}
 		}
-		return nil
+		return fault.Point("offset.before_commit")
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/service"
 )
 
@@ -30,7 +31,7 @@ func (s *Store) Move(
 				return err
 			}
 		}
-		return nil
+		return fault.Point("offset.before_commit")
 	})
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 	driver "modernc.org/sqlite"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/gen/litesql"
 )
 
@@ -213,10 +214,18 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if current > target {
 		return fmt.Errorf("written by a newer version of topiq (schema %d, this one knows %d)", current, target)
 	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate the schema: %w", err)
+	for {
+		_, err := provider.UpByOne(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return nil
+		}
+		if err == nil {
+			err = fault.Point("migrate.between_steps")
+		}
+		if err != nil {
+			return fmt.Errorf("migrate the schema: %w", err)
+		}
 	}
-	return nil
 }
 
 // openReaders opens the pool for everything that only reads.
