@@ -15,9 +15,9 @@ const mistakeVariable = "TOPIQ_MISTAKE"
 // Mistakes are all classic mistakes that can be made, each with what is done wrong.
 func Mistakes() map[string]string {
 	return map[string]string{
-		"ack_before_commit":         "a produce is answered as soon as its group is formed; what is then committed nobody waits for",
-		"commit_on_request_context": "COMMIT runs on the context of the request, whose end cancels the wait for the standby, and the success with a warning that follows is taken for one",
-		"consume_advances_at_read":  "consume without an offset moves the position in memory when it reads, and writes it later",
+		"ack_before_commit":         "a produce is answered when it is written, 5 ms before its COMMIT is sent",
+		"commit_on_request_context": "COMMIT ends with its request after 2 s: the wait for the standby is cancelled, and success with a warning taken for success",
+		"consume_advances_at_read":  "consume with an offset commits what it answers, as if the answer could not be lost",
 		"dedupe_before_lock":        "what is stored under a seq is looked up before the head is locked",
 		"dedupe_in_one_statement":   "what is stored under a seq is looked up in the snapshot of the statement that locks the head",
 		"duplicate_without_write":   "a duplicate is answered from a transaction that writes nothing",

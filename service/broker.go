@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/topiq/topiq/fault"
@@ -34,6 +35,7 @@ type Broker struct {
 	stop       context.CancelFunc // ends the background loops, and the resolving of unknown outcomes
 	background sync.WaitGroup
 	sweep      chan struct{} // asks the sweeper to look now
+	violations atomic.Int64  // what was found that must never be
 }
 
 // errClosed is what a broker answers that is shutting down.
@@ -67,7 +69,7 @@ func NewBroker(store Store, config Config) *Broker {
 	b.background.Go(func() { b.every(ctx, config.FlushInterval, b.flushPositions) })
 	b.background.Go(func() { b.every(ctx, time.Second, b.evict) })
 	b.background.Go(func() { b.sweepLoop(ctx) })
-	if props.Shared {
+	if props.Shared && !fault.Mistake("notify_only") {
 		b.background.Go(func() { b.every(ctx, config.PollInterval, b.pollHeads) })
 	}
 	return b

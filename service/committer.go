@@ -73,6 +73,9 @@ func (b *Broker) appendGroup(ctx context.Context, group produceJobs, again bool)
 	if lost := fault.Point("group.after_flush_before_fanout"); lost != nil && err == nil {
 		err = ErrOutcomeUnknown.Because(lost)
 	}
+	if fault.Mistake("unknown_is_failure") && CodeOf(err) == CodeOutcomeUnknown {
+		err = ErrInvalidRequest.Because(err)
+	}
 	if CodeOf(err) == CodeOutcomeUnknown {
 		// It may be stored: whoever waits for messages must look.
 		for _, t := range topics {
@@ -82,10 +85,16 @@ func (b *Broker) appendGroup(ctx context.Context, group produceJobs, again bool)
 	if err != nil {
 		return nil, err
 	}
-	for i := range plan.Topics {
-		b.published(ctx, topics[plan.Topics[i].Head.ID], &plan.Topics[i], at)
+	wrong := checkAppend(requests, &plan)
+	for id, cause := range wrong {
+		_ = b.stopTopic(ctx, topics[id], cause)
 	}
-	return plan.Results, nil
+	for i := range plan.Topics {
+		if t := topics[plan.Topics[i].Head.ID]; wrong[t.id] == nil {
+			b.published(ctx, t, &plan.Topics[i], at)
+		}
+	}
+	return answers(requests, plan.Results, wrong), nil
 }
 
 // published takes in what an append that began at `at` has added to a topic.
@@ -97,8 +106,7 @@ func (b *Broker) published(ctx context.Context, t *topic, added *TopicAppend, at
 	growth, err := t.publish(added, at)
 	if err != nil {
 		// The messages are stored, so their producers are told so; but the topic is stopped.
-		b.log.ErrorContext(ctx, "an append contradicts what was known; the topic is stopped",
-			"topic", added.Head.Name, "error", err)
+		b.violated(ctx, t, err)
 		return
 	}
 	b.topics.published(growth)

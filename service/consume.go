@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // ConsumeRequest asks for the next messages of a consumer (contract section 4).
@@ -95,6 +97,9 @@ func (b *Broker) consumeAt(ctx context.Context, r *ConsumeRequest, w window, wai
 	}
 	result.Messages = messages
 	result.Offset += Offset(len(messages))
+	if fault.Mistake("consume_advances_at_read") {
+		b.positions.commit(Consumer{ID: r.Consumer, Topic: v.id}, result.Offset)
+	}
 	return result, err
 }
 
@@ -113,7 +118,7 @@ func (b *Broker) consumeKnown(r *ConsumeRequest, w window) (ConsumeResult, bool)
 		return ConsumeResult{}, false
 	}
 	messages, full := t.read(head.Incarnation, *r.Offset, w)
-	if !full {
+	if !full || fault.Mistake("consume_advances_at_read") {
 		return ConsumeResult{}, false
 	}
 	row, ok := b.positions.get(r.Consumer, time.Now())

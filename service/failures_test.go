@@ -260,6 +260,7 @@ func TestHoleStopsTheTopic(t *testing.T) {
 	_, err = f.Produce(t.Context(), service.ProduceRequest{Topic: topicName, Producer: f.producer, Payloads: payloads("x")})
 	wantErr(t, "produce", err, service.ErrInternal)
 	wantErr(t, "readiness", f.Ready(t.Context()), service.ErrInternal)
+	want(t, "violations", f.Violations(), 1)
 	if _, err := f.CreateTopic(t.Context(), "other"); err != nil {
 		t.Errorf("other topics go on: %v", err)
 	}

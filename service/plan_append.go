@@ -3,6 +3,8 @@ package service
 import (
 	"slices"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // AppendRequest is one produce request, checked for form, with its topic resolved.
@@ -198,7 +200,7 @@ func (p *appendPlanner) decide(r *AppendRequest) (AppendResult, *Error) {
 	}
 	if len(fresh) > 0 {
 		known = join(known, Range{Seq: p.append(r, name, head, fresh), Offset: next, Count: len(fresh)})
-	} else if name != "" {
+	} else if name != "" && !fault.Mistake("duplicate_without_write") {
 		p.touch(NamedProducer{r.Topic, name})
 	}
 	return AppendResult{
@@ -256,7 +258,7 @@ func (p *appendPlanner) admit(r *AppendRequest) (string, *Error) {
 		return "", ErrProducerNotFound
 	}
 	switch {
-	case r.Epoch == nil:
+	case r.Epoch == nil || fault.Mistake("epoch_not_checked"):
 	case *r.Epoch < named.Epoch:
 		return "", errProducerFenced(named.Epoch)
 	case *r.Epoch > named.Epoch:
@@ -267,7 +269,7 @@ func (p *appendPlanner) admit(r *AppendRequest) (string, *Error) {
 
 // stored returns where those messages of the request are that were stored before.
 func (p *appendPlanner) stored(r *AppendRequest, name string, first Offset) ([]Range, *Error) {
-	if r.Seq == NoSeq {
+	if r.Seq == NoSeq || fault.Mistake("no_dedupe") {
 		return nil, nil
 	}
 	key := NamedProducer{r.Topic, name}
@@ -309,6 +311,9 @@ func (p *appendPlanner) append(r *AppendRequest, name string, head Head, fresh [
 	}
 	for i := range fresh {
 		m := Message{Payload: fresh[i], Offset: t.Head.Next, ProdName: name, Seq: seq, CreatedAt: t.Head.LastAppend}
+		if fault.Mistake("no_dedupe") {
+			m.Seq = NoSeq // which the unique index lets pass
+		}
 		t.Messages = append(t.Messages, m)
 		t.Head.Next++
 		t.Head.Bytes += m.Size()

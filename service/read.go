@@ -154,13 +154,6 @@ func (b *Broker) explainHole(ctx context.Context, v view, c cursor, hole error) 
 	return b.stopTopic(ctx, v.topic, hole)
 }
 
-// stopTopic refuses a topic from now on, because what is stored contradicts itself.
-func (b *Broker) stopTopic(ctx context.Context, t *topic, cause error) error {
-	err := t.stopFor(cause)
-	b.log.ErrorContext(ctx, "what is stored contradicts itself; the topic is stopped", "topic", t.name, "error", cause)
-	return err
-}
-
 // sleep waits until there is news of a topic, for at most wait, and returns what is left of it: 0
 // also when the broker is closing, for then nobody should wait any longer.
 func (b *Broker) sleep(ctx context.Context, v view, wait time.Duration) (left time.Duration, err error) {

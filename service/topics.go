@@ -183,6 +183,9 @@ type headRead struct {
 // readHead reads a head from the store. Concurrent callers share one read that begins after each
 // of them has called. ErrTopicNotFound.
 func (b *Broker) readHead(ctx context.Context, name TopicName) (headRead, error) {
+	if head, ok := b.notified(name); ok {
+		return head, nil
+	}
 	head, err := b.heads.do(ctx, BucketOf(name), name, int64(len(name)))
 	return head, readError(ctx, err)
 }

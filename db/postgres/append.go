@@ -20,13 +20,13 @@ import (
 func (s *Store) Append(
 	ctx context.Context, requests []service.AppendRequest, now time.Time,
 ) (service.AppendPlan, error) {
-	parts := split(requests)
+	parts, lock := split(requests), s.lockFor(requests)
 	var plan service.AppendPlan
-	err := s.write(ctx, func(ctx context.Context, u *unit) error {
+	err := s.writeAppend(ctx, func(ctx context.Context, u *unit) error {
 		if err := fault.Point("produce.before_begin"); err != nil {
 			return err
 		}
-		state, err := lockState(ctx, u, parts)
+		state, err := lock(ctx, u, parts)
 		if err != nil {
 			return err
 		}
@@ -99,6 +99,9 @@ func inOrder[P any](parts map[service.Bucket]*P) []*P {
 	}
 	return list
 }
+
+// lockFunc is lockState, or what is tried in its place.
+type lockFunc func(ctx context.Context, u *unit, parts []*part) (service.AppendState, error)
 
 // lockState begins the transaction, locks the heads of all topics by (bucket, id), then the rows of
 // the producers, and reads them (P3 a, b), all in one round trip: nothing is decided in between.

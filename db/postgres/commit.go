@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/service"
 )
 
@@ -43,7 +44,7 @@ func (s *Store) finish(ctx context.Context, conn *pgxpool.Conn) error {
 //
 // A connection whose COMMIT did not succeed is not used again: the next attempt is made on another one.
 func (s *Store) finishUnless(ctx context.Context, conn *pgxpool.Conn, slow <-chan time.Time) error {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(commitContext(ctx))
 	used, done := conn.Conn(), make(chan error, 1)
 	s.commits.Go(func() { done <- commitUncancelled(ctx, used) })
 	select {
@@ -121,9 +122,10 @@ func commitUncancelled(ctx context.Context, conn *pgx.Conn) error {
 
 // refuseCancels prepares a connection for commitUncancelled.
 func refuseCancels(_ context.Context, config *pgx.ConnConfig) error {
+	watchContexts(config)
 	committing, dial := &atomic.Bool{}, config.DialFunc
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if committing.Load() {
+		if committing.Load() && !fault.Mistake("commit_on_request_context") {
 			return nil, errNoCancel
 		}
 		return dial(ctx, network, address)
@@ -154,7 +156,7 @@ func verdict(tag string, err error, warning *pgconn.Notice) error {
 	switch {
 	case err != nil:
 		return service.ErrOutcomeUnknown.Because(err)
-	case warning != nil:
+	case warning != nil && !fault.Mistake("commit_on_request_context"):
 		return service.ErrOutcomeUnknown.Because(
 			fmt.Errorf("%w: %s %s", errCommitWarning, warning.Code, warning.Message))
 	case tag != "COMMIT":

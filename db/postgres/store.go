@@ -133,7 +133,11 @@ func open(ctx context.Context, url string, c Config) (*Store, error) {
 		s.writes.Close()
 		return nil, err
 	}
-	if err := s.Ping(ctx); err != nil {
+	err = s.Ping(ctx)
+	if err == nil {
+		err = s.spoil(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

@@ -17,7 +17,7 @@ func (s *Store) Append(
 		return service.AppendPlan{}, service.ErrUnavailable.Because(err)
 	}
 	var plan service.AppendPlan
-	err := s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
+	err := s.writer.doAppend(ctx, func(ctx context.Context, tx *tx) error {
 		state, err := tx.appendState(ctx, requests)
 		if err != nil {
 			return err

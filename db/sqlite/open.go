@@ -32,7 +32,7 @@ const busyTimeout = "5000"
 // A checkpoint is ours to make (see writer.checkpoint). fullfsync matters on macOS alone, where a
 // plain fsync does not reach the disk.
 func writerSettings() []setting {
-	return []setting{
+	return spoiled([]setting{
 		{"busy_timeout", busyTimeout, busyTimeout},
 		{"journal_mode", "WAL", "wal"},
 		{"synchronous", "FULL", "2"},
@@ -40,7 +40,7 @@ func writerSettings() []setting {
 		{"checkpoint_fullfsync", "1", "1"},
 		{"wal_autocheckpoint", "0", "0"},
 		{"locking_mode", "NORMAL", "normal"},
-	}
+	})
 }
 
 func readerSettings() []setting {

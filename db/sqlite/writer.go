@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/gen/litesql"
 	"github.com/topiq/topiq/service"
 )
@@ -149,6 +150,9 @@ func (w *writer) commitFailed(ctx context.Context, err error) error {
 // stop ends all writing, for good: the operator must look at the disk and start the broker again,
 // which recovers the file and syncs it anew.
 func (w *writer) stop(cause error) {
+	if fault.Mistake("sqlite_ignore_ioerr") {
+		return
+	}
 	err := error(service.ErrUnavailable.Because(fmt.Errorf("%w after: %w", service.ErrStopped, cause)))
 	if w.stopped.CompareAndSwap(nil, &err) {
 		w.log.Error("the store has failed, nothing is written any more", "engine", "sqlite", "error", cause)
