@@ -33,9 +33,13 @@ build: ## Build bin/topiq, a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/topiq ./cmd/topiq
 
 # The race detector is the reason for cgo, and so for a C compiler.
+# What is compiled in only for the fault suite has tests of its own, in builds
+# with its tags.
 .PHONY: test
 test: postgres curl ## Run all tests with the race detector, PostgreSQL included (ARGS: flags of go test)
 	CGO_ENABLED=1 go test -race $(ARGS) ./...
+	go test -tags faults,badideas ./fault
+	go test -tags faults,badideas -run 'Fault|Mistake' ./service ./api ./db/... ./cmd/topiq
 
 .PHONY: test-browser
 test-browser: ## Try Swagger UI in a real browser, installing Chromium if need be (Debian, as root)
@@ -71,7 +75,9 @@ node:
 .PHONY: lint
 lint: gen/tools/openapi-lint/node_modules/.package-lock.json ## Run the linters, and look for code that nothing reaches
 	go vet ./...
+	go vet -tags faults,badideas ./...
 	$(GOLANGCI_LINT) run $(ARGS)
+	$(GOLANGCI_LINT) run --build-tags faults,badideas $(ARGS)
 	cd api/browsertest && $(GOLANGCI_LINT) run --build-tags browser $(ARGS)
 	@echo npm run lint # Its notes are of interest only where it fails.
 	@cd gen/tools/openapi-lint && notes=$$(npm run --silent lint 2>&1) || { echo "$$notes"; exit 1; }

@@ -47,7 +47,7 @@ func TestFaultsOfPositions(t *testing.T) {
 }
 
 // A wake-up for another broker's message that is lost is made up for by the next one.
-func TestLostNotifyOnlyDelays(t *testing.T) {
+func TestFaultOfNotifyOnlyDelays(t *testing.T) {
 	t.Setenv("TOPIQ_FAULTS", "notify.lost=error@0.5")
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)

@@ -5,7 +5,9 @@ package postgres
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -73,8 +75,8 @@ func (s *Store) takeOffsets(
 	}
 	for id, head := range state.Heads {
 		var next int64
-		err := s.reads.QueryRow(ctx, `INSERT INTO sequences AS q (topic_id, next_offset) VALUES ($1, $2 + $3)
-			ON CONFLICT (topic_id) DO UPDATE SET next_offset = q.next_offset + $3 RETURNING next_offset - $3`,
+		err := s.reads.QueryRow(ctx, `INSERT INTO sequences AS q (topic_id, next_offset) VALUES ($1, $2::bigint + $3::bigint)
+			ON CONFLICT (topic_id) DO UPDATE SET next_offset = q.next_offset + $3::bigint RETURNING next_offset - $3::bigint`,
 			int64(id), int64(head.Next), newMessages(requests, id, &state)).Scan(&next)
 		if err != nil {
 			return state, err
@@ -82,6 +84,7 @@ func (s *Store) takeOffsets(
 		head.Next = service.Offset(next)
 		state.Heads[id] = head
 	}
+	<-time.After(rand.N(ackEarly)) // some transactions take longer than others
 	return state, nil
 }
 
