@@ -41,6 +41,13 @@ test: postgres curl ## Run all tests with the race detector, PostgreSQL included
 	go test -tags faults,badideas ./fault
 	go test -tags faults,badideas -run 'Fault|Mistake' ./service ./api ./db/... ./cmd/topiq
 
+# An hour each finds what a quarter of a minute cannot; the short run keeps the targets alive.
+FUZZTIME ?= 1h
+export FUZZTIME
+.PHONY: fuzz
+fuzz: ## Run all fuzz targets, FUZZTIME=1h each (a number with x is executions, such as 10000x)
+	@.ci/fuzz
+
 .PHONY: test-browser
 test-browser: ## Try Swagger UI in a real browser, installing Chromium if need be (Debian, as root)
 	@api/browsertest/install.sh

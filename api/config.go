@@ -2,11 +2,8 @@ package api
 
 import (
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 
 	"github.com/topiq/topiq/service"
 )
@@ -43,8 +40,8 @@ type Config struct {
 	BodyBytesPerSecond int64
 	// IdleTimeout is how long a connection may rest between two requests. Default 60 s.
 	IdleTimeout time.Duration
-	// Connections bounds the connections open at a time. Default 25,000, or the limit of open
-	// files − 1,000 where that is less.
+	// Connections bounds the connections open at a time; then the one that has rested longest makes
+	// room for the next. Default 25,000, or the limit of open files − 1,000 where that is less.
 	Connections int
 }
 
@@ -95,20 +92,16 @@ const headerSlop = 4 << 10
 func NewServer(handler http.Handler, config Config) *http.Server {
 	config = config.withDefaults()
 	return &http.Server{
-		Handler:           handler,
+		Handler:           counting{handler},
 		ReadHeaderTimeout: config.HeaderTimeout,
 		IdleTimeout:       config.IdleTimeout,
 		MaxHeaderBytes:    max(1, config.HeaderBytes-headerSlop),
 		// OPTIONS * gets the answer of all methods that are not there.
 		DisableGeneralOptionsHandler: true,
+		ConnState:                    connState,
+		ConnContext:                  connContext,
 		ErrorLog:                     slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
 	}
-}
-
-// Listen bounds the connections of a listener. More of them wait to be accepted, until the
-// timeouts have closed others.
-func Listen(listener net.Listener, config Config) net.Listener {
-	return netutil.LimitListener(listener, config.withDefaults().Connections)
 }
 
 // bodyTime is how long so many bytes may take on their way in or out.

@@ -58,3 +58,30 @@ func Replace(handler http.Handler, method, path string, operation http.HandlerFu
 		return nil
 	})
 }
+
+// Framing is the follower of requests on a connection.
+type Framing struct{ framing }
+
+// Take takes in what was read, and Ambiguous is the number of the request that says in two ways where
+// its body ends, 0 if there is none.
+func (f *Framing) Take(b []byte) bool { return f.take(b) }
+func (f *Framing) Ambiguous() int64   { return f.ambiguous.Load() }
+
+// Canonical rewrites a request as the handler does before it routes it. ok is false where the request
+// is no operation, and err says that the rewriting refuses it.
+func Canonical(handler http.Handler, r *http.Request, body []byte) (target string, changed []byte, ok bool, err error) {
+	s, isServer := handler.(*server)
+	if !isServer {
+		panic("not a handler of this package")
+	}
+	operation, missing := s.operations.find(r)
+	if missing != nil || operation == nil || len(body) > 0 && !operation.mayHaveBody() {
+		return "", nil, false, nil
+	}
+	x := &exchange{server: s, operation: operation, body: slices.Clone(body)}
+	rewritten, err := s.canonical(x, r)
+	if err != nil {
+		return "", nil, true, err
+	}
+	return rewritten.URL.RequestURI(), x.body, true, operation.checkQuery(rewritten.URL.RawQuery)
+}

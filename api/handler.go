@@ -115,6 +115,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // its canonical shape. x.operation is nil afterwards for the files of /docs, which the document
 // does not list.
 func (s *server) admit(x *exchange, r *http.Request) (*http.Request, error) {
+	if x.ambiguous {
+		return nil, malformed("the request has both Content-Length and Transfer-Encoding: where does its body end?")
+	}
 	if err := s.hosts.check(r); err != nil {
 		return nil, err
 	}

@@ -135,8 +135,13 @@ var moment = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 
 func newWorld(tb testing.TB, c *coverage, limits service.Limits, options ...apitest.Option) *world {
 	tb.Helper()
+	return newWorldOn(tb, memory.New(memory.Config{Random: func() uint64 { return 0 }}), c, limits, options...)
+}
+
+// newWorldOn is newWorld on an empty store.
+func newWorldOn(tb testing.TB, engine service.Store, c *coverage, limits service.Limits, options ...apitest.Option) *world {
+	tb.Helper()
 	w := &world{tb: tb, operations: documented(), coverage: c}
-	engine := memory.New(memory.Config{Random: func() uint64 { return 0 }})
 	w.seed(engine)
 	w.store = &dbtest.Faulty{Store: engine, Before: func(method string) error {
 		if fault := w.fault.Load(); fault != nil && method != "CommitOffsets" && method != "Sweep" {

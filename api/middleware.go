@@ -17,6 +17,7 @@ type exchange struct {
 	operation *operation
 	body      []byte  // the whole body, in its canonical shape; nil when it is decoded
 	buffer    *[]byte // what body was read into, to be used again; all of it counts in server.reading
+	ambiguous bool    // the request says in two ways where its body ends
 	number    uint64
 	began     time.Time
 	status    int // 0 until the answer has begun
@@ -36,9 +37,9 @@ func (s *server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		// Also where the body is refused unread: net/http reads on for a while before it answers.
 		x.limitReading(s.config.bodyTime(0))
 	}
-	if r.ContentLength < 0 {
-		// net/http hides a Content-Length that came along. A proxy may have gone by it, and what it took
-		// for more of this body is no request of whoever comes next on the connection.
+	if x.ambiguous = ambiguous(r); x.ambiguous || r.ContentLength < 0 {
+		// net/http hides a Content-Length that came along with chunks. A proxy may have gone by it, and
+		// what it took for more of this body is no request of whoever comes next on the connection.
 		x.hangUp()
 	}
 	return x

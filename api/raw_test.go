@@ -21,6 +21,8 @@ type rawAnswer struct {
 	text   string
 	header http.Header
 	closed bool // the connection is not used again
+	// went says that there was a 100 Continue before.
+	went bool
 }
 
 // raw sends text as it is, over a connection of its own. %HOST% stands for the address of the
@@ -55,7 +57,9 @@ func rawCall(tb testing.TB, url, text string, hangUp bool) rawAnswer {
 	}()
 	reader := bufio.NewReader(connection)
 	response, err := http.ReadResponse(reader, nil)
+	went := false
 	for err == nil && response.StatusCode == http.StatusContinue {
+		went = true
 		response, err = http.ReadResponse(reader, nil)
 	}
 	if err != nil {
@@ -68,5 +72,5 @@ func rawCall(tb testing.TB, url, text string, hangUp bool) rawAnswer {
 	// The answers of net/http itself end with the connection, which may be reset by then, for not
 	// all that was sent is read.
 	content, _ := io.ReadAll(response.Body)
-	return rawAnswer{response.StatusCode, string(content), response.Header, response.Close}
+	return rawAnswer{response.StatusCode, string(content), response.Header, response.Close, went}
 }
