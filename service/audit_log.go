@@ -40,7 +40,8 @@ func (a *topicAudit) checkLog(ctx context.Context) error {
 }
 
 // read returns the run of messages at an offset, none when that one is missing. Some engines answer
-// what they find up to a hole, others refuse to answer across one.
+// what they find up to a hole, others refuse to answer across one. A message that was changed is
+// found fault with, and judged as it is.
 func (a *topicAudit) read(ctx context.Context, at Offset, limit int) ([]Message, error) {
 	page, err := a.store.Read(ctx, a.head.ID, at, limit, auditPageBytes)
 	if hole := (*holeError)(nil); errors.As(err, &hole) {
@@ -48,6 +49,13 @@ func (a *topicAudit) read(ctx context.Context, at Offset, limit int) ([]Message,
 			return nil, nil
 		}
 		page, err = a.store.Read(ctx, a.head.ID, at, int(hole.at-at), auditPageBytes)
+	}
+	if damage := (*damageError)(nil); errors.As(err, &damage) {
+		if damaged := damage.message.Offset; damaged > at {
+			return a.read(ctx, at, int(damaged-at))
+		}
+		a.find(fmt.Sprintf("checksum of offset %d", at), fmt.Sprintf("%08x", damage.stored), fmt.Sprintf("%08x", damage.sum))
+		return []Message{damage.message}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %d messages at offset %d: %w", limit, at, err)

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/topiq/topiq/fault"
@@ -49,14 +48,14 @@ func (b *Broker) moveGroup(_ int, group []*job[moveJob, MoveResult]) {
 	}
 	results, errs := attempt(requests, func(requests []MoveRequest) ([]MoveResult, error) {
 		return b.moveOnce(requests, topics)
-	}, func(err error) bool { return CodeOf(err) == CodeInternal }) // one topic with a hole fails alone
+	}, func(err error) bool { return CodeOf(err) == CodeInternal }) // one damaged topic fails alone
 	for i, j := range waiting {
 		j.res, j.err = results[i], errs[i]
 		if refusal := results[i].Err; j.err == nil && refusal != nil {
 			j.err = refusal
 		}
-		if hole := (*holeError)(nil); errors.As(j.err, &hole) {
-			j.err = b.stopTopic(context.Background(), j.req.topic, hole)
+		if cause := contradiction(j.err); cause != nil {
+			j.err = b.stopTopic(context.Background(), j.req.topic, cause)
 		}
 	}
 }

@@ -128,11 +128,15 @@ func (b *Broker) fetch(ctx context.Context, v view, c cursor) ([]Message, error)
 		return messages, nil
 	}
 	messages, err := b.store.Read(ctx, v.id, c.from, limit, c.window.maxBytes)
+	if err == nil {
+		err = CheckRun(messages, c.from, limit)
+	}
+	// Some engines look for holes themselves.
+	if cause := contradiction(err); cause != nil {
+		return nil, b.explainHole(ctx, v, c, cause)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if err := CheckRun(messages, c.from, limit); err != nil {
-		return nil, b.explainHole(ctx, v, c, err)
 	}
 	return messages, nil
 }

@@ -68,7 +68,7 @@ func longestSent(requests []service.AppendRequest, state *service.AppendState) m
 
 func keepStored(rows []pgsql.FindStoredRow, topic service.TopicID, state *service.AppendState) error {
 	for _, row := range rows {
-		m, err := toMessage(pgsql.ReadMessagesRow(row))
+		m, err := toMessage(row)
 		if err != nil {
 			return err
 		}

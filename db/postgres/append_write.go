@@ -75,8 +75,10 @@ func (w *writes) add(t *service.TopicAppend) {
 		m.IsBinary = append(m.IsBinary, msg.Binary)
 		m.Sizes = append(m.Sizes, msg.Size())
 		m.Payloads = append(m.Payloads, payload)
-		m.Headers = append(m.Headers, msg.Headers.Encode())
+		headers := msg.Headers.Encode()
+		m.Headers = append(m.Headers, headers)
 		m.CreatedAt = append(m.CreatedAt, msg.CreatedAt)
+		m.Checksums = append(m.Checksums, int64(service.Checksum(t.Head.ID, msg, headers)))
 	}
 	h := &w.heads
 	h.TopicIds = append(h.TopicIds, int64(t.Head.ID))

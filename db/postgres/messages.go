@@ -28,7 +28,7 @@ func (s *Store) Read(
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	return toRun(rows, from, limit)
+	return toRun(rows, topic, from, limit)
 }
 
 func readParams(topic service.TopicID, from service.Offset, limit int, maxBytes int64) pgsql.ReadMessagesParams {
@@ -42,10 +42,19 @@ func readParams(topic service.TopicID, from service.Offset, limit int, maxBytes 
 }
 
 // toRun turns rows into messages and stops if they are not those that were asked for.
-func toRun(rows []pgsql.ReadMessagesRow, from service.Offset, limit int) ([]service.Message, error) {
+func toRun(
+	rows []pgsql.ReadMessagesRow, topic service.TopicID, from service.Offset, limit int,
+) ([]service.Message, error) {
 	messages := make([]service.Message, len(rows))
 	for i := range rows {
-		m, err := toMessage(rows[i])
+		row := &rows[i]
+		m, err := toMessage(pgsql.FindStoredRow{
+			Offset: row.Offset, ProdName: row.ProdName, Seq: row.Seq, IsBinary: row.IsBinary,
+			Payload: row.Payload, Headers: row.Headers, CreatedAt: row.CreatedAt,
+		})
+		if err == nil {
+			err = service.VerifyChecksum(topic, &m, row.Headers, row.Checksum)
+		}
 		if err != nil {
 			return nil, err
 		}

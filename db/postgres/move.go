@@ -99,7 +99,7 @@ func (u *unit) reader(ctx context.Context, tail service.ReadFunc) service.ReadFu
 		if err != nil {
 			return nil, err
 		}
-		return toRun(rows, from, limit)
+		return toRun(rows, topic, from, limit)
 	}
 }
 

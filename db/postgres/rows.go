@@ -40,7 +40,7 @@ func toConsumer(row pgsql.Consumer) service.Consumer {
 	}
 }
 
-func toMessage(row pgsql.ReadMessagesRow) (service.Message, error) {
+func toMessage(row pgsql.FindStoredRow) (service.Message, error) {
 	headers, err := service.DecodeHeaders(row.Headers)
 	if err != nil {
 		return service.Message{}, service.ErrInternal.Because(err)

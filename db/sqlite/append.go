@@ -178,7 +178,7 @@ func (t *tx) stored(
 	stored := make(map[service.SeqKey]service.Message, len(rows))
 	for _, row := range rows {
 		m, err := messageOf(messageRow{
-			row.Offset, row.ProdName, row.Seq, row.IsBinary, row.Payload, row.Headers, row.CreatedAt,
+			row.Offset, row.ProdName, row.Seq, row.IsBinary, row.Payload, row.Headers, row.CreatedAt, nil,
 		})
 		if err != nil {
 			return nil, err

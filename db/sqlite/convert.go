@@ -89,6 +89,7 @@ type messageRow struct {
 	payload   []byte
 	headers   []byte
 	createdAt int64
+	checksum  *int64 // nil where the payload was not read as a whole, or there is none
 }
 
 func messageOf(row messageRow) (service.Message, error) {

@@ -24,6 +24,7 @@ const (
 var children = map[string]func(path string, out io.Writer) error{
 	"append":     appendForEver,
 	"write fail": meetWriteErrors,
+	"open":       openOnce,
 }
 
 func child(ctx context.Context, role, path string) *exec.Cmd {

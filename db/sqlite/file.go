@@ -2,17 +2,22 @@ package sqlite
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gofrs/flock"
 )
 
 // magic is how every SQLite file begins.
 const magic = "SQLite format 3\x00"
+
+// headerBytes is how long the header of an SQLite file is.
+const headerBytes = 100
 
 // place is a file that is ours alone.
 type place struct {
@@ -127,7 +132,10 @@ func prepare(ctx context.Context, path string) error {
 		return fmt.Errorf("sqlite: %s has %d names (hard links): "+
 			"a broker that opens it by another one would use another lock and another WAL", path, n)
 	}
-	return checkHeader(path, info.Size())
+	if err := checkHeader(path, info.Size()); err != nil {
+		return err
+	}
+	return checkWAL(path)
 }
 
 func checkHeader(path string, size int64) error {
@@ -136,10 +144,22 @@ func checkHeader(path string, size int64) error {
 		return fmt.Errorf("sqlite: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	begin := make([]byte, len(magic))
-	if n, _ := f.ReadAt(begin, 0); string(begin[:n]) != magic {
+	begin := make([]byte, headerBytes)
+	n, _ := f.ReadAt(begin, 0)
+	if !strings.HasPrefix(string(begin[:n]), magic) {
 		return fmt.Errorf("sqlite: %s is not an SQLite database (%d bytes): "+
 			"it was never one, or it has been truncated or damaged; it is left as it is", path, size)
+	}
+	// SQLite finds out that whole pages are missing, but not that a part of the last is. While there is a
+	// WAL the file may end anywhere: a checkpoint may have been cut short.
+	pageBytes := int64(binary.BigEndian.Uint16(begin[16:]))
+	if pageBytes == 1 {
+		pageBytes = 65536
+	}
+	wal, err := os.Stat(path + "-wal")
+	if (err != nil || wal.Size() == 0) && size < pageBytes*int64(binary.BigEndian.Uint32(begin[28:])) {
+		return fmt.Errorf("sqlite: %s: the database is damaged or truncated (it has %d bytes, its header says more); "+
+			"it is left as it is", path, size)
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 // which would let rows share their bucket, are looked up by name in the driver, and cost half of it.)
 const (
 	insertMessages = `INSERT INTO messages
-    (bucket, topic_id, "offset", prod_name, seq, is_binary, size, payload, headers, created_at) VALUES `
-	insertRow   = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+    (bucket, topic_id, "offset", prod_name, seq, is_binary, size, payload, headers, created_at, checksum) VALUES `
+	insertRow   = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	insertRows4 = insertRow + `, ` + insertRow + `, ` + insertRow + `, ` + insertRow
 	insertRows8 = insertRows4 + `, ` + insertRows4
 
@@ -24,7 +24,7 @@ const (
 )
 
 func (t *tx) insert(ctx context.Context, topic *service.TopicAppend) error {
-	values := make([]any, 0, 10*insertRows)
+	values := make([]any, 0, 11*insertRows)
 	for rest := topic.Messages; len(rest) > 0; {
 		query, n := insertMany, insertRows
 		if len(rest) < n {
@@ -35,8 +35,10 @@ func (t *tx) insert(ctx context.Context, topic *service.TopicAppend) error {
 			m := &rest[i]
 			size := m.Size()
 			t.bytes += size
+			headers := m.Headers.Encode()
 			values = append(values, bucketOf(topic.Head.ID), int64(topic.Head.ID), int64(m.Offset),
-				named(m.ProdName), seqOf(m), binaryOf(m), size, bytesOf(m), m.Headers.Encode(), micros(m.CreatedAt))
+				named(m.ProdName), seqOf(m), binaryOf(m), size, bytesOf(m), headers, micros(m.CreatedAt),
+				int64(service.Checksum(topic.Head.ID, m, headers)))
 		}
 		result, err := t.on.ExecContext(ctx, query, values...)
 		if err != nil {

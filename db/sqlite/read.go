@@ -13,7 +13,7 @@ import (
 // readMessages is not one of sqlc's queries because those read all rows before they answer: here
 // the bytes decide where to stop. The head is read in the same snapshot: what is below its first
 // offset is trimmed, even while its row is there, and without a head there is no topic.
-const readMessages = `SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at
+const readMessages = `SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at, m.checksum
 FROM heads AS h
 CROSS JOIN messages AS m ON m.bucket = h.bucket AND m.topic_id = h.topic_id
 WHERE h.bucket = ? AND h.topic_id = ? AND h.first_offset <= ? AND m."offset" >= ?
@@ -53,11 +53,14 @@ func read(ctx context.Context, on litesql.DBTX, r run) (messages []service.Messa
 	for rows.Next() {
 		var row messageRow
 		if err := rows.Scan(&row.offset, &row.prodName, &row.seq, &row.isBinary, &row.payload,
-			&row.headers, &row.createdAt); err != nil {
+			&row.headers, &row.createdAt, &row.checksum); err != nil {
 			return nil, err
 		}
 		m, err := messageOf(row)
 		if err != nil {
+			return nil, err
+		}
+		if err := service.VerifyChecksum(r.topic, &m, row.headers, row.checksum); err != nil {
 			return nil, err
 		}
 		r.maxBytes -= m.Size()

@@ -95,16 +95,16 @@ func (q *Queries) GetCreatedAt(ctx context.Context, arg GetCreatedAtParams) (tim
 }
 
 const insertMessages = `-- name: InsertMessages :execrows
-INSERT INTO messages (bucket, topic_id, "offset", prod_name, seq, is_binary, size, payload, headers, created_at)
+INSERT INTO messages (bucket, topic_id, "offset", prod_name, seq, is_binary, size, payload, headers, created_at, checksum)
 SELECT $1::int, k.topic_id, k.at_offset, nullif(k.prod_name, ''), nullif(k.seq, -1),
-    k.is_binary, k.size, k.payload, k.headers, k.created_at
+    k.is_binary, k.size, k.payload, k.headers, k.created_at, k.checksum
 FROM ROWS FROM (
     unnest($2::bigint[]), unnest($3::bigint[]),
     unnest($4::text[]), unnest($5::bigint[]),
     unnest($6::boolean[]), unnest($7::bigint[]),
     unnest($8::bytea[]), unnest($9::bytea[]),
-    unnest($10::timestamptz[])
-) AS k (topic_id, at_offset, prod_name, seq, is_binary, size, payload, headers, created_at)
+    unnest($10::timestamptz[]), unnest($11::bigint[])
+) AS k (topic_id, at_offset, prod_name, seq, is_binary, size, payload, headers, created_at, checksum)
 `
 
 type InsertMessagesParams struct {
@@ -118,6 +118,7 @@ type InsertMessagesParams struct {
 	Payloads  [][]byte
 	Headers   [][]byte
 	CreatedAt []time.Time
+	Checksums []int64
 }
 
 // sqlc gives arrays no NULLs: a message without a name has the empty one, one without a seq −1.
@@ -133,6 +134,7 @@ func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) 
 		arg.Payloads,
 		arg.Headers,
 		arg.CreatedAt,
+		arg.Checksums,
 	)
 	if err != nil {
 		return 0, err
@@ -141,9 +143,9 @@ func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) 
 }
 
 const readMessages = `-- name: ReadMessages :many
-SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at
+SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at, m.checksum
 FROM (
-    SELECT r."offset", r.prod_name, r.seq, r.is_binary, r.payload, r.headers, r.created_at,
+    SELECT r."offset", r.prod_name, r.seq, r.is_binary, r.payload, r.headers, r.created_at, r.checksum,
         sum(r.size) OVER (ORDER BY r."offset" ROWS UNBOUNDED PRECEDING)::bigint AS total
     FROM messages AS r
     JOIN heads AS h ON h.bucket = r.bucket AND h.topic_id = r.topic_id
@@ -171,6 +173,7 @@ type ReadMessagesRow struct {
 	Payload   []byte
 	Headers   []byte
 	CreatedAt time.Time
+	Checksum  *int64
 }
 
 // The head in the same snapshot: what is below its first offset is trimmed, even while its row is
@@ -198,6 +201,7 @@ func (q *Queries) ReadMessages(ctx context.Context, arg ReadMessagesParams) ([]R
 			&i.Payload,
 			&i.Headers,
 			&i.CreatedAt,
+			&i.Checksum,
 		); err != nil {
 			return nil, err
 		}

@@ -11,23 +11,23 @@ WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND prod_name 
 
 -- name: InsertMessages :execrows
 -- sqlc gives arrays no NULLs: a message without a name has the empty one, one without a seq −1.
-INSERT INTO messages (bucket, topic_id, "offset", prod_name, seq, is_binary, size, payload, headers, created_at)
+INSERT INTO messages (bucket, topic_id, "offset", prod_name, seq, is_binary, size, payload, headers, created_at, checksum)
 SELECT sqlc.arg(bucket)::int, k.topic_id, k.at_offset, nullif(k.prod_name, ''), nullif(k.seq, -1),
-    k.is_binary, k.size, k.payload, k.headers, k.created_at
+    k.is_binary, k.size, k.payload, k.headers, k.created_at, k.checksum
 FROM ROWS FROM (
     unnest(sqlc.arg(topic_ids)::bigint[]), unnest(sqlc.arg(offsets)::bigint[]),
     unnest(sqlc.arg(prod_names)::text[]), unnest(sqlc.arg(seqs)::bigint[]),
     unnest(sqlc.arg(is_binary)::boolean[]), unnest(sqlc.arg(sizes)::bigint[]),
     unnest(sqlc.arg(payloads)::bytea[]), unnest(sqlc.arg(headers)::bytea[]),
-    unnest(sqlc.arg(created_at)::timestamptz[])
-) AS k (topic_id, at_offset, prod_name, seq, is_binary, size, payload, headers, created_at);
+    unnest(sqlc.arg(created_at)::timestamptz[]), unnest(sqlc.arg(checksums)::bigint[])
+) AS k (topic_id, at_offset, prod_name, seq, is_binary, size, payload, headers, created_at, checksum);
 
 -- name: ReadMessages :many
 -- The head in the same snapshot: what is below its first offset is trimmed, even while its row is
 -- there, and everything from there on is there without a hole.
-SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at
+SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at, m.checksum
 FROM (
-    SELECT r."offset", r.prod_name, r.seq, r.is_binary, r.payload, r.headers, r.created_at,
+    SELECT r."offset", r.prod_name, r.seq, r.is_binary, r.payload, r.headers, r.created_at, r.checksum,
         sum(r.size) OVER (ORDER BY r."offset" ROWS UNBOUNDED PRECEDING)::bigint AS total
     FROM messages AS r
     JOIN heads AS h ON h.bucket = r.bucket AND h.topic_id = r.topic_id
