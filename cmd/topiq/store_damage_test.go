@@ -77,19 +77,26 @@ func damages() map[string]struct {
 		"head-time":  {`UPDATE heads SET last_append = EARLIER WHERE topic_id = TOPIC`, []string{"last_append: "}},
 		"head-gone":  {`DELETE FROM heads WHERE topic_id = TOPIC`, []string{"head: one, none"}},
 		"message-time": {`UPDATE messages SET created_at = EARLIER WHERE topic_id = TOPIC AND "offset" = 3`, []string{
+			"checksum of offset 3: ",
 			"created_at of offset 3: not before ", "last_append: ",
 		}},
-		"message-payload": {`UPDATE messages SET payload = HALF WHERE topic_id = TOPIC AND "offset" = 2`, []string{"bytes: "}},
+		"message-bit":     {`UPDATE messages SET payload = OTHER WHERE topic_id = TOPIC AND "offset" = 2`, []string{"checksum of offset 2: "}},
+		"no-checksum":     {sql: `UPDATE messages SET checksum = NULL WHERE topic_id = TOPIC`},
+		"message-payload": {`UPDATE messages SET payload = HALF WHERE topic_id = TOPIC AND "offset" = 2`, []string{"checksum of offset 2: ", "bytes: "}},
 		"seq-skipped": {`UPDATE messages SET seq = 5 WHERE topic_id = TOPIC AND "offset" = 3`, []string{
+			"checksum of offset 3: ",
 			"seq of offset 3, producer p: 2, 5", "next_seq of producer p: 6, 3",
 		}},
 		"seq-gone": {`UPDATE messages SET seq = NULL WHERE topic_id = TOPIC AND "offset" = 0`, []string{
+			"checksum of offset 0: ",
 			"seq of offset 1, producer p: 0, 1",
 		}},
 		"seq-twice": {`UPDATE messages SET seq = 1 WHERE topic_id = TOPIC AND "offset" = 3`, []string{
+			"checksum of offset 3: ",
 			"seq of offset 3, producer p: 2, 1 once more", "next_seq of producer p: 2, 3", "last_offset of producer p: 1, 3",
 		}},
 		"name-gone": {`UPDATE messages SET prod_name = NULL WHERE topic_id = TOPIC AND "offset" = 3`, []string{
+			"checksum of offset 3: ",
 			"producer of offset 3: a name, for it has a seq, none", "next_seq of producer p: 2, 3",
 			"last_offset of producer p: 1, 3", "count of producer p: 3, 4",
 		}},
@@ -114,14 +121,14 @@ func damages() map[string]struct {
 
 // dialect writes what the two engines write differently.
 func dialect(url, statement, topic string) string {
-	earlier, half := "created_at - 1000000", "CAST('wit' AS BLOB)"
+	earlier, half, other := "created_at - 1000000", "CAST('wit' AS BLOB)", "CAST('withouu' AS BLOB)"
 	if strings.HasPrefix(url, "postgres") {
-		earlier, half = "created_at - interval '1 second'", "'wit'::bytea"
+		earlier, half, other = "created_at - interval '1 second'", "'wit'::bytea", "'withouu'::bytea"
 	}
 	if strings.HasPrefix(statement, "UPDATE heads") {
 		earlier = strings.Replace(earlier, "created_at", "last_append", 1)
 	}
-	return strings.NewReplacer("EARLIER", earlier, "HALF", half,
+	return strings.NewReplacer("EARLIER", earlier, "HALF", half, "OTHER", other,
 		"TOPIC", fmt.Sprintf("(SELECT topic_id FROM topics WHERE name = '%s')", topic)).Replace(statement)
 }
 
