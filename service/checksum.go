@@ -1,7 +1,6 @@
 package service
 
 import (
-	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 )
@@ -14,24 +13,27 @@ import (
 // its pages have checksums. A CRC finds every change of up to 32 bits in a row, and all but one in four
 // billion of the others. It is no defence against whoever can write to the store.
 func Checksum(topic TopicID, m *Message, headers []byte) uint32 {
-	var fixed [57]byte
-	b := fixed[:0]
+	table := crc32.MakeTable(crc32.Castagnoli) // the library makes it once
+	// What is handed to the library is allocated, so the short parts are not.
+	sum := ^uint32(0)
 	for _, n := range [...]int64{
 		int64(topic), int64(m.Offset), m.Seq, m.CreatedAt.UnixMicro(),
 		int64(len(m.ProdName)), int64(len(m.Bytes)), int64(len(headers)), // so that nothing can move from one to the next
 	} {
-		b = binary.LittleEndian.AppendUint64(b, uint64(n)) //nolint:gosec // only its bits count
+		for range 8 { // in little-endian order
+			sum = table[byte(sum)^byte(n)] ^ sum>>8
+			n >>= 8
+		}
 	}
+	var kind byte
 	if m.Binary {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
+		kind = 1
 	}
-	table := crc32.MakeTable(crc32.Castagnoli) // the library makes it once
-	sum := crc32.Update(0, table, b)
-	sum = crc32.Update(sum, table, []byte(m.ProdName))
-	sum = crc32.Update(sum, table, m.Bytes)
-	return crc32.Update(sum, table, headers)
+	sum = table[byte(sum)^kind] ^ sum>>8
+	for i := range len(m.ProdName) {
+		sum = table[byte(sum)^m.ProdName[i]] ^ sum>>8
+	}
+	return crc32.Update(crc32.Update(^sum, table, m.Bytes), table, headers)
 }
 
 // VerifyChecksum compares a message that was read with the checksum stored beside it. nil is none: the

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/topiq/topiq/fault"
@@ -178,7 +179,7 @@ func (t *tx) stored(
 	stored := make(map[service.SeqKey]service.Message, len(rows))
 	for _, row := range rows {
 		m, err := messageOf(messageRow{
-			row.Offset, row.ProdName, row.Seq, row.IsBinary, row.Payload, row.Headers, row.CreatedAt, nil,
+			row.Offset, row.ProdName, row.Seq, row.IsBinary, row.Payload, row.Headers, row.CreatedAt, sql.NullInt64{},
 		})
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -89,7 +90,7 @@ type messageRow struct {
 	payload   []byte
 	headers   []byte
 	createdAt int64
-	checksum  *int64 // nil where the payload was not read as a whole, or there is none
+	checksum  sql.NullInt64 // not valid where the payload was not read as a whole, or there is none
 }
 
 func messageOf(row messageRow) (service.Message, error) {

@@ -60,8 +60,10 @@ func read(ctx context.Context, on litesql.DBTX, r run) (messages []service.Messa
 		if err != nil {
 			return nil, err
 		}
-		if err := service.VerifyChecksum(r.topic, &m, row.headers, row.checksum); err != nil {
-			return nil, err
+		if row.checksum.Valid {
+			if err := service.VerifyChecksum(r.topic, &m, row.headers, &row.checksum.Int64); err != nil {
+				return nil, err
+			}
 		}
 		r.maxBytes -= m.Size()
 		hole := m.Offset != r.from+service.Offset(len(messages))
