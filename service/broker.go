@@ -45,14 +45,16 @@ var errClosed = &Error{Code: CodeUnavailable, Message: "the broker is shutting d
 func NewBroker(store Store, config Config) *Broker {
 	config = config.withDefaults()
 	props := store.Properties()
+	positions := newPositionCache(config.CachedConsumers)
 	b := &Broker{
-		store: store, props: props, config: config, limits: &config.Limits, log: config.Logger,
-		topics:    newTopicCache(config.CachedTopics, config.Limits.TailBytes),
-		positions: newPositionCache(config.CachedConsumers),
+		props: props, config: config, limits: &config.Limits, log: config.Logger,
+		topics:    newTopicCache(config.CachedTopics, config.Limits.TailBytes, positions.forgetTopic),
+		positions: positions,
 		waiters:   &quota{requests: config.Limits.Waiters},
 		closing:   make(chan struct{}),
 		sweep:     make(chan struct{}, 1),
 	}
+	b.store = &recognizing{Store: store, newToken: config.NewToken, renewed: b.renewed}
 	queue := func(requests int) *quota {
 		return &quota{requests: requests, bytes: config.Limits.QueueBytes}
 	}
@@ -71,6 +73,7 @@ func NewBroker(store Store, config Config) *Broker {
 	b.background.Go(func() { b.sweepLoop(ctx) })
 	if props.Shared && !fault.Mistake("notify_only") {
 		b.background.Go(func() { b.every(ctx, config.PollInterval, b.pollHeads) })
+		b.background.Go(func() { b.store.Watch(ctx, b.hint) })
 	}
 	return b
 }
@@ -111,6 +114,12 @@ func (b *Broker) enter() error {
 }
 
 func (b *Broker) leave() { b.calls.Done() }
+
+// renewed tells the operator of a topic that was given a new incarnation here (P13).
+func (b *Broker) renewed(ctx context.Context, head Head) {
+	b.log.WarnContext(ctx, "the topic was last appended to under another database, restored or failed over; "+
+		"it has a new incarnation", "topic", head.Name, "incarnation", head.Incarnation, "next_offset", int64(head.Next))
+}
 
 // Properties returns what the store is.
 func (b *Broker) Properties() Properties { return b.props }

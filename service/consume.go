@@ -122,7 +122,7 @@ func (b *Broker) consumeKnown(r *ConsumeRequest, w window) (ConsumeResult, bool)
 		return ConsumeResult{}, false
 	}
 	row, ok := b.positions.get(r.Consumer, time.Now())
-	if !ok || row.Topic != t.id || b.positions.commit(row, *r.Offset) != *r.Offset {
+	if !ok || row.Topic != t.id || b.positions.commit(row, *r.Offset, head.Incarnation) != *r.Offset {
 		return ConsumeResult{}, false
 	}
 	return ConsumeResult{messages, *r.Offset + Offset(len(messages)), head.Incarnation}, true
@@ -137,7 +137,7 @@ func (b *Broker) commitOffset(ctx context.Context, v view, r *ConsumeRequest) er
 	}
 	row, known := b.positions.get(r.Consumer, time.Now())
 	if known && row.Topic == v.id && CheckOffset(*r.Offset, v.head) == nil &&
-		b.positions.commit(row, *r.Offset) == *r.Offset {
+		b.positions.commit(row, *r.Offset, v.head.Incarnation) == *r.Offset {
 		return nil
 	}
 	row, err := b.freshConsumer(ctx, v.id, r.Consumer)
@@ -147,7 +147,7 @@ func (b *Broker) commitOffset(ctx context.Context, v view, r *ConsumeRequest) er
 	if err := CheckOffset(*r.Offset, v.head); err != nil {
 		return err
 	}
-	if committed := b.positions.commit(row, *r.Offset); committed > *r.Offset {
+	if committed := b.positions.commit(row, *r.Offset, v.head.Incarnation); committed > *r.Offset {
 		return errOffsetBehind(committed)
 	}
 	return nil

@@ -44,6 +44,9 @@ type MovePlan struct {
 // PlanMoves decides a group of moves one after another, so that several callers on one consumer
 // get different messages. read must see what the heads show; an error of it fails the group.
 func PlanMoves(requests []MoveRequest, state MoveState, read ReadFunc, now time.Time) (MovePlan, error) {
+	if err := CheckDatabase(state.Heads); err != nil {
+		return MovePlan{}, err
+	}
 	plan := MovePlan{Results: make([]MoveResult, len(requests))}
 	consumers := make(map[ConsumerID]Consumer, len(state.Consumers))
 	var order []ConsumerID
@@ -83,7 +86,7 @@ func move(r *MoveRequest, row Consumer, state MoveState, read ReadFunc) (MoveRes
 	if row.ID != r.Consumer || row.Topic != r.Topic {
 		return MoveResult{Err: ErrConsumerNotFound}, nil
 	}
-	row = row.Apply(r.Pending)
+	row = row.ApplyUnder(head.Incarnation, r.Pending)
 	if refusal := CheckOffset(row.Offset, head); refusal != nil {
 		return MoveResult{Err: refusal}, nil //nolint:nilerr // a refusal is a result: the group goes on
 	}
@@ -111,6 +114,19 @@ func (c Consumer) Apply(pending *OffsetCommit) Consumer {
 		c.Offset = pending.Offset
 	}
 	return c
+}
+
+// of reports whether a commit belongs to the history of an incarnation.
+func (c *OffsetCommit) of(incarnation string) bool {
+	return c != nil && (c.Incarnation == "" || c.Incarnation == incarnation)
+}
+
+// ApplyUnder is Apply for a commit that is void in another incarnation than its own.
+func (c Consumer) ApplyUnder(incarnation string, pending *OffsetCommit) Consumer {
+	if !pending.of(incarnation) {
+		return c
+	}
+	return c.Apply(pending)
 }
 
 // CheckOffset refuses a position that has been trimmed or lies beyond the end (P11).
@@ -151,6 +167,9 @@ type SeekRequest struct {
 func PlanSeek(r SeekRequest, row Consumer, head Head, now time.Time) (Consumer, error) {
 	if row.ID != r.Consumer || (r.Topic != 0 && row.Topic != r.Topic) {
 		return Consumer{}, ErrConsumerNotFound
+	}
+	if err := CheckOwn(head); err != nil {
+		return Consumer{}, err
 	}
 	offset := r.Offset
 	if offset == -1 {

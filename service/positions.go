@@ -18,6 +18,9 @@ type positionCache struct {
 	mu    sync.Mutex
 	byID  map[ConsumerID]*position
 	dirty map[ConsumerID]*position
+	// renewedAt is when the positions of a topic were forgotten last. What a read brings that began
+	// before may be of the history that was lost.
+	renewedAt time.Time
 }
 
 // position is what is known of one consumer. All fields are guarded by the cache's mu.
@@ -69,6 +72,9 @@ func (c *positionCache) overlay(row Consumer) Consumer {
 func (c *positionCache) learn(row Consumer, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if at.Before(c.renewedAt) {
+		return
+	}
 	p := c.byID[row.ID]
 	if p == nil {
 		c.byID[row.ID] = &position{row: row, readAt: at, usedAt: at}
@@ -106,9 +112,24 @@ func (c *positionCache) forget(id ConsumerID) {
 	delete(c.dirty, id)
 }
 
-// commit accepts a lazy commit of a consumer read as row. It returns the committed offset where n
-// lies before it, else n.
-func (c *positionCache) commit(row Consumer, n Offset) Offset {
+// forgetTopic drops what is known of the consumers of a topic that has got another incarnation, and
+// their pending commits: they belong to a history that may be lost, and in the one that is there now a
+// position may have gone back, which no other row ever does.
+func (c *positionCache) forgetTopic(id TopicID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.renewedAt = time.Now()
+	for consumer, p := range c.byID {
+		if p.row.Topic == id {
+			delete(c.byID, consumer)
+			delete(c.dirty, consumer)
+		}
+	}
+}
+
+// commit accepts a lazy commit, made under an incarnation, of a consumer read as row. It returns the
+// committed offset where n lies before it, else n.
+func (c *positionCache) commit(row Consumer, n Offset, incarnation string) Offset {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.byID[row.ID]
@@ -118,7 +139,7 @@ func (c *positionCache) commit(row Consumer, n Offset) Offset {
 	}
 	committed := p.row.Apply(p.pending).Offset
 	if n > committed {
-		p.pending = &OffsetCommit{Consumer: row.ID, Offset: n, SeekNo: p.row.SeekNo}
+		p.pending = &OffsetCommit{Consumer: row.ID, Offset: n, SeekNo: p.row.SeekNo, Incarnation: incarnation}
 		c.dirty[row.ID] = p
 	}
 	return max(committed, n)

@@ -18,9 +18,11 @@ import (
 //     data itself (SQLSTATE classes 22, 23)
 //   - ErrInternal: nothing was committed, for what is stored contradicts itself
 //
-// An engine makes no decision of its own: in the middle of its transactions it calls PlanAppend,
-// OpenSession, PlanMoves, PlanSeek, PlanStart, so that the rules stand in one place for all
-// engines. A context that ends makes a call return early where that is harmless; it never cancels
+// An engine makes no decision of its own: in the middle of its transactions it calls CheckDatabase,
+// PlanAppend, OpenSession, PlanMoves, PlanSeek, PlanStart, so that the rules stand in one place for
+// all engines. Methods that decide on a topic or answer what a client may rely on (those on
+// producers by topic, RegisterConsumer, UnregisterConsumer, Append, Move, Seek, CommitOffsets) do
+// nothing for a foreign topic and answer the error of CheckDatabase until it was renewed (P13). A context that ends makes a call return early where that is harmless; it never cancels
 // a COMMIT that was begun. Methods are safe for concurrent use.
 type Store interface {
 	TopicStore
@@ -30,6 +32,11 @@ type Store interface {
 
 	// Properties describes the engine. They never change while the store is open.
 	Properties() Properties
+	// Watch calls appended with the names of topics that another broker may have appended to, until
+	// ctx ends. It is a hint and no more (P12): it may come late, or for nothing, or never, and an
+	// engine that has no way to learn of it just waits for ctx, or returns at once. appended must not
+	// block.
+	Watch(ctx context.Context, appended func(TopicName))
 	// Ping answers nil when the store can be read and written now.
 	Ping(ctx context.Context) error
 	// Close releases everything. No other call may be under way.
@@ -89,11 +96,15 @@ type TopicStore interface {
 	// transaction. From then on nothing of it can be reached. ErrTopicNotFound.
 	DeleteTopic(ctx context.Context, name TopicName, at time.Time) error
 	// NewIncarnation gives a topic another incarnation, under the lock of its head, and returns the
-	// head with it. Nothing else changes. An append that is under way comes wholly before it or
+	// head with it. Nothing else changes, but that the topic is not foreign any more. An append that is under way comes wholly before it or
 	// wholly after it, and one that names the old incarnation comes too late: that is how clients
 	// learn that the history they know may not be the one that is stored (P13). To be called again
 	// with the same incarnation does no harm. ErrTopicNotFound.
 	NewIncarnation(ctx context.Context, name TopicName, incarnation string) (Head, error)
+	// Renew gives a topic that is foreign another incarnation and the identity of this database,
+	// under the lock of its head. One that is not, for example because another broker has renewed it,
+	// stays as it is. It returns the head. ErrTopicNotFound.
+	Renew(ctx context.Context, name TopicName, incarnation string) (Head, error)
 	// Sweep removes at most about limit rows that deleted topics or Trim left behind, in one small
 	// transaction that blocks no produce. It returns how many; 0 means that nothing is left.
 	Sweep(ctx context.Context, limit int) (int, error)
@@ -116,6 +127,9 @@ type Head struct {
 	First, Next Offset
 	// Bytes is the size of the messages First … Next−1 (Payload.Size).
 	Bytes int64
+	// Foreign says that the topic was created or last appended under another database than the one
+	// it was read from (Foreign, the function).
+	Foreign bool
 	// LastAppend is the CreatedAt of the newest message ever stored, zero when there was none.
 	LastAppend time.Time
 }
@@ -208,7 +222,8 @@ type ConsumerStore interface {
 	// Seek sets a position under the consumer's lock (PlanSeek): SeekNo + 1. ErrConsumerNotFound.
 	Seek(ctx context.Context, r SeekRequest, now time.Time) (Consumer, error)
 	// CommitOffsets flushes lazy commits: each moves its consumer forward only, and only while
-	// SeekNo is still the stored one; the others are ignored, as are consumers that are gone.
+	// SeekNo and Incarnation are still the stored ones; the others are ignored, as are consumers that
+	// are gone.
 	CommitOffsets(ctx context.Context, commits []OffsetCommit, now time.Time) error
 }
 
@@ -237,6 +252,9 @@ type OffsetCommit struct {
 	Consumer ConsumerID
 	Offset   Offset
 	SeekNo   int64
+	// Incarnation is that of the history the offset belongs to, "" for whichever it is. A position
+	// in a history that was lost must not be written into the one that is there now.
+	Incarnation string
 }
 
 // ReadFunc reads messages of a topic like MessageStore.Read. As a tail it may answer nothing for

@@ -23,11 +23,14 @@ type topic struct {
 	published   Offset    // the end of what this broker has appended itself
 	tail        tail
 	advanced    chan struct{} // closed and replaced when there is news
+	renewed     func(TopicID) // called with mu held when the incarnation has changed
 	fault       error         // set when what is stored contradicts itself: the topic is stopped
 }
 
-func newTopic(head Head, at time.Time) *topic {
-	return &topic{id: head.ID, name: head.Name, head: head, confirmedAt: at, advanced: make(chan struct{})}
+func newTopic(head Head, at time.Time, renewed func(TopicID)) *topic {
+	return &topic{
+		id: head.ID, name: head.Name, head: head, confirmedAt: at, advanced: make(chan struct{}), renewed: renewed,
+	}
 }
 
 // observe takes in a head that was read from the store. at is when the read began: a slow read
@@ -41,6 +44,7 @@ func (t *topic) observe(head Head, at time.Time) {
 			return
 		}
 		t.tail, t.published, t.head = tail{}, 0, head
+		t.renewed(t.id)
 		t.wake()
 	case head.Next > t.head.Next:
 		t.head = head
@@ -69,6 +73,7 @@ func (t *topic) publish(a *TopicAppend, at time.Time) (tailGrowth int64, err err
 	before := t.tail.bytes
 	if a.Head.Incarnation != t.head.Incarnation {
 		t.tail, t.published, t.head = tail{}, 0, a.Head
+		t.renewed(t.id)
 	}
 	if first < t.published {
 		return 0, t.stop(fmt.Errorf("appended at %d, before the end at %d", first, t.published))
@@ -116,6 +121,13 @@ func (t *topic) refresh() int64 {
 	t.confirmedAt = time.Time{}
 	t.wake()
 	return freed
+}
+
+// news wakes everybody who waits, to look whether there is something new.
+func (t *topic) news() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.wake()
 }
 
 func (t *topic) wake() {

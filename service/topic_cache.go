@@ -13,7 +13,8 @@ import (
 type topicCache struct {
 	limit     int
 	tailLimit int64
-	tailBytes atomic.Int64 // held by all tails; approximate while topics end
+	tailBytes atomic.Int64  // held by all tails; approximate while topics end
+	renewed   func(TopicID) // called when a topic is found to have another incarnation
 
 	mu     sync.RWMutex
 	byName map[TopicName]*topic
@@ -22,8 +23,11 @@ type topicCache struct {
 	waits  map[TopicName]int // long polls by topic
 }
 
-func newTopicCache(limit int, tailLimit int64) *topicCache {
-	return &topicCache{limit: limit, tailLimit: tailLimit, byName: map[TopicName]*topic{}, waits: map[TopicName]int{}}
+func newTopicCache(limit int, tailLimit int64, renewed func(TopicID)) *topicCache {
+	return &topicCache{
+		limit: limit, tailLimit: tailLimit, renewed: renewed,
+		byName: map[TopicName]*topic{}, waits: map[TopicName]int{},
+	}
 }
 
 // use returns a topic, nil if it is not known. The caller releases it when done: until then the
@@ -59,7 +63,7 @@ func (c *topicCache) take(head Head, at time.Time) *topic {
 		}
 		c.tailBytes.Add(-t.refresh())
 	}
-	t = newTopic(head, at)
+	t = newTopic(head, at, c.renewed)
 	c.byName[head.Name] = t
 	return c.mark(t)
 }

@@ -242,7 +242,8 @@ func (b *Broker) loadHeads(ctx context.Context, names []TopicName) (map[TopicNam
 	return found, nil
 }
 
-// pollHeads looks for what other brokers appended to topics somebody waits on here (P12).
+// pollHeads looks for what other brokers appended to topics somebody waits on here (P12). It is
+// enough by itself; hints only make it sooner.
 func (b *Broker) pollHeads(ctx context.Context) {
 	if fault.Point("notify.lost") != nil {
 		return // the next round wakes instead
@@ -252,6 +253,15 @@ func (b *Broker) pollHeads(ctx context.Context) {
 			b.log.WarnContext(ctx, "reading heads for long polls failed", "error", err)
 			return
 		}
+	}
+}
+
+// hint wakes those who wait for a topic that another broker may have appended to (P12): they look
+// again. Nobody sleeps through it: whoever is about to sleep has taken the channel before the head
+// was read.
+func (b *Broker) hint(name TopicName) {
+	if t := b.topics.entries([]TopicName{name})[name]; t != nil {
+		t.news()
 	}
 }
 

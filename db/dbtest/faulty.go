@@ -69,6 +69,11 @@ func two[A, B any](f *Faulty, method string, do func() (A, B, error)) (A, B, err
 // Properties implements service.Store. It cannot fail.
 func (f *Faulty) Properties() service.Properties { return f.Store.Properties() }
 
+// Watch implements service.Store. It cannot fail.
+func (f *Faulty) Watch(ctx context.Context, appended func(service.TopicName)) {
+	f.Store.Watch(ctx, appended)
+}
+
 // Ping implements service.Store.
 func (f *Faulty) Ping(ctx context.Context) error {
 	return none(f, "Ping", func() error { return f.Store.Ping(ctx) })
@@ -113,6 +118,11 @@ func (f *Faulty) NewIncarnation(
 	return one(f, "NewIncarnation", func() (service.Head, error) {
 		return f.Store.NewIncarnation(ctx, name, incarnation)
 	})
+}
+
+// Renew implements service.Store.
+func (f *Faulty) Renew(ctx context.Context, name service.TopicName, incarnation string) (service.Head, error) {
+	return one(f, "Renew", func() (service.Head, error) { return f.Store.Renew(ctx, name, incarnation) })
 }
 
 // Sweep implements service.Store.

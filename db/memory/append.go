@@ -18,7 +18,11 @@ func (s *Store) Append(
 		}
 	}
 	defer lock(topics, writeLock)()
-	plan := service.PlanAppend(requests, state(topics, requests), now)
+	read := state(topics, requests)
+	if err := service.CheckDatabase(read.Heads); err != nil {
+		return service.AppendPlan{}, err
+	}
+	plan := service.PlanAppend(requests, read, now)
 	for i := range plan.Producers {
 		s.advance(topics[plan.Producers[i].Topic], &plan.Producers[i])
 	}

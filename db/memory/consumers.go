@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/topiq/topiq/service"
@@ -17,6 +18,9 @@ func (s *Store) RegisterConsumer(
 		return service.Consumer{}, service.Head{}, service.ErrTopicNotFound
 	}
 	head := t.head()
+	if err := service.CheckOwn(head); err != nil {
+		return service.Consumer{}, service.Head{}, err
+	}
 	if id, ok := t.consNames[r.Name]; ok {
 		return t.consumers[id], head, nil
 	}
@@ -42,6 +46,9 @@ func (s *Store) UnregisterConsumer(_ context.Context, name service.TopicName, id
 	defer unlock()
 	if t == nil {
 		return service.ErrTopicNotFound
+	}
+	if err := service.CheckOwn(t.head()); err != nil {
+		return err
 	}
 	row, ok := t.consumers[id]
 	if !ok {
@@ -178,13 +185,20 @@ func (s *Store) Seek(_ context.Context, r service.SeekRequest, now time.Time) (s
 func (s *Store) CommitOffsets(_ context.Context, commits []service.OffsetCommit, now time.Time) error {
 	for i := range commits {
 		c := &commits[i]
-		_ = s.with(c.Consumer, func(_ *topic, row service.Consumer) (service.Consumer, error) { // gone: ignored
-			if moved := row.Apply(c); moved.Offset != row.Offset {
+		err := s.with(c.Consumer, func(t *topic, row service.Consumer) (service.Consumer, error) {
+			head := t.head()
+			if err := service.CheckOwn(head); err != nil {
+				return row, err
+			}
+			if moved := row.ApplyUnder(head.Incarnation, c); moved.Offset != row.Offset {
 				moved.LastSeen = stored(now)
 				return moved, nil
 			}
 			return row, nil
 		})
+		if err != nil && !errors.Is(err, service.ErrConsumerNotFound) { // gone: ignored
+			return err
+		}
 	}
 	return nil
 }

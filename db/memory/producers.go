@@ -54,8 +54,12 @@ func (s *Store) RegisterProducer(
 			continue // deleted again meanwhile: its name is free
 		}
 		defer unlock()
+		head := t.head()
+		if err := service.CheckOwn(head); err != nil {
+			return service.Producer{}, service.Head{}, err
+		}
 		row, err := s.register(t, r)
-		return row, t.head(), err
+		return row, head, err
 	}
 }
 
@@ -82,6 +86,9 @@ func (s *Store) UnregisterProducer(_ context.Context, name service.TopicName, id
 	if t == nil {
 		return service.ErrTopicNotFound
 	}
+	if err := service.CheckOwn(t.head()); err != nil {
+		return err
+	}
 	p := t.producers[id]
 	switch {
 	case p == nil || !registered(p.row):
@@ -100,6 +107,9 @@ func (s *Store) Producer(_ context.Context, topic service.TopicName, name string
 	defer unlock()
 	if t == nil {
 		return service.Producer{}, service.ErrTopicNotFound
+	}
+	if err := service.CheckOwn(t.head()); err != nil {
+		return service.Producer{}, err
 	}
 	p := t.named[name]
 	if p == nil || !registered(p.row) {

@@ -4,6 +4,10 @@
 // other. Log and head are published together as an immutable snapshot, so whoever reads messages,
 // heads or names takes no lock and never waits for a writer. Positions of consumers have a second
 // lock per topic: consuming and producing do not meet.
+//
+// Each start is another database, and an empty one (P13): a topic that is made again has another id
+// and another incarnation. So no topic is ever foreign here; it is asked all the same, for the
+// contract is one for all engines.
 package memory
 
 import (
@@ -57,6 +61,9 @@ func New(config Config) *Store {
 func (*Store) Properties() service.Properties {
 	return service.Properties{Engine: "memory", Durability: service.DurabilityMemory, Lanes: service.Buckets}
 }
+
+// Watch implements service.Store: nobody else writes to the memory of this process.
+func (*Store) Watch(context.Context, func(service.TopicName)) {}
 
 // Ping implements service.Store.
 func (*Store) Ping(context.Context) error { return nil }

@@ -101,10 +101,28 @@ func (s *Store) NewIncarnation(
 	if t == nil {
 		return service.Head{}, service.ErrTopicNotFound
 	}
+	return t.renew(incarnation), nil
+}
+
+// Renew implements service.TopicStore.
+func (s *Store) Renew(_ context.Context, name service.TopicName, incarnation string) (service.Head, error) {
+	t, unlock := hold(&s.names, name, writeLock)
+	defer unlock()
+	if t == nil {
+		return service.Head{}, service.ErrTopicNotFound
+	}
+	if head := t.head(); !head.Foreign {
+		return head, nil
+	}
+	return t.renew(incarnation), nil
+}
+
+// renew gives a topic another incarnation. Its write lock is held.
+func (t *topic) renew(incarnation string) service.Head {
 	v := *t.view.Load()
-	v.head.Incarnation = incarnation
+	v.head.Incarnation, v.head.Foreign = incarnation, false
 	t.view.Store(&v)
-	return v.head, nil
+	return v.head
 }
 
 // Sweep implements service.TopicStore. Neither DeleteTopic nor Trim leaves anything behind.

@@ -33,6 +33,9 @@ func (s *Store) Append(
 		if err := fault.Point("produce.after_lock"); err != nil {
 			return err
 		}
+		if err := service.CheckDatabase(state.Heads); err != nil {
+			return err
+		}
 		if err := readStored(ctx, u, requests, &state); err != nil {
 			return err
 		}
@@ -58,6 +61,7 @@ func (s *Store) Append(
 	if err := fault.Point("produce.after_commit_before_reply"); err != nil {
 		return service.AppendPlan{}, service.ErrOutcomeUnknown.Because(err)
 	}
+	s.hints.appended(plan.Topics)
 	return plan, nil
 }
 

@@ -83,6 +83,8 @@ func newPool(
 // session prepares each new connection.
 type session struct {
 	unsafe bool
+	// replicated leaves the timeline out of what tells databases apart (P13).
+	replicated bool
 	// statementLimit bounds each statement, 0 for no limit.
 	statementLimit time.Duration
 }
@@ -104,6 +106,9 @@ func (s session) prepare(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	if _, err := inspect(ctx, conn, s.unsafe); err != nil { // after a failover it may be another server
+		return err
+	}
+	if err := s.recognize(ctx, conn); err != nil {
 		return err
 	}
 	barrier := func(ctx context.Context, q *pgsql.Queries) error {

@@ -18,6 +18,7 @@ var (
 	errCommitTag     = errors.New("the server did not commit")
 	errBarrier       = errors.New("no write could be committed on a new connection")
 	errNoCancel      = errors.New("a commit is not cancelled")
+	errNoStandby     = errors.New("synchronous_standby_names is empty: no commit waits for a standby, and nothing is written")
 	errCommitSlow    = errors.New("no answer to the commit yet")
 	errNoAnswer      = errors.New("no answer in time")
 )

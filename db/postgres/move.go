@@ -146,10 +146,10 @@ func (s *Store) CommitOffsets(ctx context.Context, commits []service.OffsetCommi
 	if len(commits) == 0 {
 		return nil
 	}
-	latest := map[service.OffsetCommit]service.Offset{} // of each consumer and seek number
+	latest := map[service.OffsetCommit]service.Offset{} // of each consumer, seek number and incarnation
 	ids := map[int64]bool{}
 	for _, c := range commits {
-		key := service.OffsetCommit{Consumer: c.Consumer, SeekNo: c.SeekNo}
+		key := service.OffsetCommit{Consumer: c.Consumer, SeekNo: c.SeekNo, Incarnation: c.Incarnation}
 		latest[key] = max(latest[key], c.Offset)
 		ids[int64(c.Consumer)] = true
 	}
@@ -164,11 +164,22 @@ func (s *Store) CommitOffsets(ctx context.Context, commits []service.OffsetCommi
 		p.ConsumerIds = append(p.ConsumerIds, int64(key.Consumer))
 		p.Offsets = append(p.Offsets, int64(offset))
 		p.SeekNos = append(p.SeekNos, key.SeekNo)
+		p.Incarnations = append(p.Incarnations, key.Incarnation)
 	}
 	var steps []step
 	for _, p := range byBucket(ids) {
 		steps = append(steps, func(ctx context.Context, q *pgsql.Queries) error {
 			_, err := q.LockConsumers(ctx, pgsql.LockConsumersParams{Bucket: p.bucket, ConsumerIds: p.ids})
+			return err
+		}, func(ctx context.Context, q *pgsql.Queries) error {
+			rows, err := q.GetConsumersHeads(ctx, pgsql.GetConsumersHeadsParams{Bucket: p.bucket, ConsumerIds: p.ids})
+			heads := map[service.TopicID]service.Head{}
+			for _, row := range rows {
+				heads[service.TopicID(row.TopicID)] = toHead(headRow(row))
+			}
+			if err == nil {
+				err = service.CheckDatabase(heads)
+			}
 			return err
 		})
 	}

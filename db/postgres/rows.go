@@ -15,6 +15,7 @@ func toHead(row headRow) service.Head {
 		ID: service.TopicID(row.TopicID), Name: service.TopicName(row.Name), Incarnation: row.Incarnation,
 		CreatedAt: row.CreatedAt.UTC(), First: service.Offset(row.FirstOffset), Next: service.Offset(row.NextOffset),
 		Bytes: row.Bytes, LastAppend: row.LastAppend.UTC(), // the year 1 is Go's zero time
+		Foreign: foreign(row.Identity, row.Known),
 	}
 }
 

@@ -27,7 +27,8 @@ type Config struct {
 	// UnsafeDurability accepts a server whose settings let it lose what it acknowledged. What is
 	// unsafe is then listed in Properties.
 	UnsafeDurability bool
-	// Replicated is the operator's word that each commit waits for a synchronous standby (P13).
+	// Replicated is the operator's word that each commit waits for a synchronous standby, and that only
+	// such a standby is ever promoted (P13). While the server names none, nothing is written.
 	Replicated bool
 	// MaxConns bounds the connections to the database, for writes and reads together. Default 20.
 	MaxConns int
@@ -79,12 +80,19 @@ type Store struct {
 	writes     *pgxpool.Pool
 	reads      *pgxpool.Pool
 
+	// replicated has each unit of work look whether there is a standby to wait for.
+	replicated bool
+	hints      *hints
+
 	// commits counts the goroutines that wait for the answer to a COMMIT; closing ends those that
 	// nobody waits for any more.
 	commits sync.WaitGroup
 	closing chan struct{}
 	// stranded has one entry for each COMMIT that was given up and has given its place in the pool away.
 	stranded chan struct{}
+	// notifying ends the goroutine that notifies other brokers; notified waits for it.
+	notifying context.CancelFunc
+	notified  sync.WaitGroup
 }
 
 var _ service.Store = (*Store)(nil)
@@ -121,25 +129,33 @@ func open(ctx context.Context, url string, c Config) (*Store, error) {
 	}}
 	if c.Replicated {
 		s.properties.Durability = service.DurabilityReplicated
+		s.replicated = true
 	}
 	writes, reads := c.split()
 	s.stranded = make(chan struct{}, writes)
-	write := session{unsafe: c.UnsafeDurability, statementLimit: tripLimit}
+	write := session{unsafe: c.UnsafeDurability, replicated: c.Replicated, statementLimit: tripLimit}
 	if s.writes, err = newPool(ctx, base, writes, write.prepare); err != nil {
 		return nil, err
 	}
-	read := session{unsafe: c.UnsafeDurability, statementLimit: readLimit}
+	read := session{unsafe: c.UnsafeDurability, replicated: c.Replicated, statementLimit: readLimit}
 	if s.reads, err = newPool(ctx, base, reads, read.prepare); err != nil {
 		s.writes.Close()
 		return nil, err
 	}
-	err = s.Ping(ctx)
-	if err == nil {
-		err = s.spoil(ctx)
-	}
-	if err != nil {
+	if err := s.spoil(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	// Without a standby it can still be read.
+	switch err := s.Ping(ctx); {
+	case errors.Is(err, errNoStandby):
+		s.log.WarnContext(ctx, "nothing is written until a standby is configured", "engine", "postgres", "error", err)
+	case err != nil:
+		return nil, errors.Join(err, s.Close())
+	}
+	s.hints = newHints(base.ConnConfig)
+	hinting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.notifying = stop
+	s.notified.Go(func() { s.hints.notify(hinting) })
 	return s, nil
 }
 
@@ -152,9 +168,15 @@ func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
 	var readOnly bool
-	err := s.writes.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly)
-	if err == nil && readOnly {
+	var standbys string
+	err := s.writes.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean, "+
+		"current_setting('synchronous_standby_names')").Scan(&readOnly, &standbys)
+	switch {
+	case err != nil:
+	case readOnly:
 		err = errReadOnly
+	case s.replicated && standbys == "":
+		err = errNoStandby
 	}
 	return s.failed(ctx, err)
 }
@@ -162,6 +184,10 @@ func (s *Store) Ping(ctx context.Context) error {
 // Close implements service.Store. A COMMIT that was given up because no answer came is left to the
 // server.
 func (s *Store) Close() error {
+	if s.notifying != nil {
+		s.notifying()
+		s.notified.Wait()
+	}
 	close(s.closing)
 	s.commits.Wait()
 	s.reads.Close()

@@ -62,7 +62,8 @@ func insertTopic(ctx context.Context, u *unit, topic service.NewTopic) (service.
 	}, true, err
 }
 
-// findHead reads the head of a topic and keeps the topic from being deleted until the unit ends.
+// findHead reads the head of a topic and keeps the topic from being deleted until the unit ends. It
+// refuses one that is foreign.
 func findHead(ctx context.Context, u *unit, name service.TopicName) (service.Head, error) {
 	var row pgsql.FindHeadRow
 	err := u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
@@ -72,7 +73,11 @@ func findHead(ctx context.Context, u *unit, name service.TopicName) (service.Hea
 	if errors.Is(err, pgx.ErrNoRows) {
 		return service.Head{}, service.ErrTopicNotFound
 	}
-	return toHead(headRow(row)), err
+	if err != nil {
+		return service.Head{}, err
+	}
+	head := toHead(headRow(row))
+	return head, service.CheckOwn(head)
 }
 
 // Heads implements service.TopicStore.
@@ -149,10 +154,23 @@ func (s *Store) DeleteTopic(ctx context.Context, name service.TopicName, at time
 	})
 }
 
-// NewIncarnation implements service.TopicStore. The head is found before it is locked, for the lock
-// by name is a weaker one, and to make it stronger could meet another that waits for it.
+// NewIncarnation implements service.TopicStore.
 func (s *Store) NewIncarnation(
 	ctx context.Context, name service.TopicName, incarnation string,
+) (service.Head, error) {
+	return s.renew(ctx, name, incarnation, func(service.Head) bool { return true })
+}
+
+// Renew implements service.TopicStore.
+func (s *Store) Renew(ctx context.Context, name service.TopicName, incarnation string) (service.Head, error) {
+	return s.renew(ctx, name, incarnation, func(head service.Head) bool { return head.Foreign })
+}
+
+// renew gives a topic another incarnation, and the identity of this database, if its head under the
+// lock is one to do it to. The head is found before it is locked, for the lock by name is a weaker one,
+// and to make it stronger could meet another that waits for it.
+func (s *Store) renew(
+	ctx context.Context, name service.TopicName, incarnation string, due func(service.Head) bool,
 ) (service.Head, error) {
 	var head service.Head
 	err := s.write(ctx, func(ctx context.Context, u *unit) error {
@@ -170,7 +188,10 @@ func (s *Store) NewIncarnation(
 		if err != nil {
 			return err
 		}
-		head.Incarnation = incarnation
+		if !due(head) {
+			return errNothingToWrite
+		}
+		head.Incarnation, head.Foreign = incarnation, false
 		return u.run(ctx, exactly(1, "set an incarnation", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
 			return q.SetIncarnation(ctx, pgsql.SetIncarnationParams{
 				Bucket: bucketOf(head.ID), TopicID: int64(head.ID), Incarnation: incarnation,

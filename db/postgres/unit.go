@@ -39,15 +39,31 @@ type unit struct {
 	conn  *pgxpool.Conn
 	begun bool
 	ids   *newIDs
+	// replicated refuses to write where no commit would wait for a standby.
+	replicated bool
 }
 
 // run sends statements in one round trip. The first ones begin the transaction.
 func (u *unit) run(ctx context.Context, steps ...step) error {
 	begin := !u.begun
 	u.begun = true
+	if begin && u.replicated {
+		steps = append([]step{hasStandby}, steps...)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, tripLimit, errNoAnswer)
 	defer cancel()
 	return withCause(ctx, send(ctx, u.conn.Conn(), begin, steps...))
+}
+
+// hasStandby refuses a unit of work under the operator's word that its commit waits for a standby,
+// when no standby is configured (P13). It is in the first round trip of each unit. A setting that is
+// taken away later, while the unit is under way, is found by the next one.
+func hasStandby(ctx context.Context, q *pgsql.Queries) error {
+	names, err := q.GetStandbyNames(ctx)
+	if err == nil && names == "" {
+		err = service.ErrUnavailable.Because(errNoStandby)
+	}
+	return err
 }
 
 // write runs a unit of work: one transaction, committed by P8 when work returns nil and rolled back
@@ -58,7 +74,7 @@ func (s *Store) write(ctx context.Context, work func(ctx context.Context, u *uni
 	var err error
 	for range workAttempts {
 		ids.rewind()
-		err = s.attempt(ctx, &unit{ids: ids}, work)
+		err = s.attempt(ctx, &unit{ids: ids, replicated: s.replicated}, work)
 		switch {
 		case errors.Is(err, errNothingToWrite):
 			return nil

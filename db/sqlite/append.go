@@ -26,6 +26,9 @@ func (s *Store) Append(
 		if err := fault.Point("produce.after_lock"); err != nil {
 			return err
 		}
+		if err := service.CheckDatabase(state.Heads); err != nil {
+			return err
+		}
 		plan = service.PlanAppend(requests, state, now)
 		if err := fault.Point("produce.after_check"); err != nil {
 			return err

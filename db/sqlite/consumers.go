@@ -19,7 +19,7 @@ func (s *Store) RegisterConsumer(
 	var head service.Head
 	err := s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
 		var err error
-		if head, err = tx.find(ctx, r.Topic); err != nil {
+		if head, err = tx.own(ctx, r.Topic); err != nil {
 			return err
 		}
 		if r.Name != "" {
@@ -73,7 +73,7 @@ func oneConsumer(row litesql.Consumer, err error) (service.Consumer, error) {
 // UnregisterConsumer implements service.ConsumerStore.
 func (s *Store) UnregisterConsumer(ctx context.Context, topic service.TopicName, id service.ConsumerID) error {
 	return s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
-		head, err := tx.find(ctx, topic)
+		head, err := tx.own(ctx, topic)
 		if err != nil {
 			return err
 		}
@@ -177,8 +177,15 @@ func (s *Store) CommitOffsets(ctx context.Context, commits []service.OffsetCommi
 		return nil
 	}
 	return s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
+		incarnations, err := tx.incarnations(ctx, commits)
+		if err != nil {
+			return err
+		}
 		for i := range commits {
 			c := &commits[i]
+			if c.Incarnation != "" && c.Incarnation != incarnations[c.Consumer] {
+				continue
+			}
 			if _, err := tx.CommitOffset(ctx, litesql.CommitOffsetParams{
 				Bucket: bucketOf(c.Consumer), ConsumerID: int64(c.Consumer),
 				ToOffset: int64(c.Offset), SeekNo: c.SeekNo, LastSeen: micros(now),
@@ -188,4 +195,34 @@ func (s *Store) CommitOffsets(ctx context.Context, commits []service.OffsetCommi
 		}
 		return fault.Point("offset.before_commit")
 	})
+}
+
+// incarnations are those of the topics of the consumers that commits are for.
+func (t *tx) incarnations(
+	ctx context.Context, commits []service.OffsetCommit,
+) (map[service.ConsumerID]string, error) {
+	ids := make([]service.ConsumerID, len(commits))
+	for i := range commits {
+		ids[i] = commits[i].Consumer
+	}
+	consumers, err := findConsumers(ctx, t.Queries, ids)
+	if err != nil {
+		return nil, err
+	}
+	topics := make([]service.TopicID, len(consumers))
+	for i := range consumers {
+		topics[i] = consumers[i].Topic
+	}
+	heads, err := t.heads(ctx, topics)
+	if err != nil {
+		return nil, err
+	}
+	if err := service.CheckDatabase(heads); err != nil {
+		return nil, err
+	}
+	incarnations := make(map[service.ConsumerID]string, len(consumers))
+	for i := range consumers {
+		incarnations[consumers[i].ID] = heads[consumers[i].Topic].Incarnation
+	}
+	return incarnations, nil
 }

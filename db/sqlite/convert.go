@@ -56,7 +56,7 @@ func headOf(row litesql.GetHeadRow) service.Head {
 		ID: service.TopicID(row.TopicID), Name: service.TopicName(row.Name),
 		Incarnation: row.Incarnation, CreatedAt: timeOf(row.CreatedAt),
 		First: service.Offset(row.FirstOffset), Next: service.Offset(row.NextOffset),
-		Bytes: row.Bytes, LastAppend: timeOf(row.LastAppend),
+		Bytes: row.Bytes, LastAppend: timeOf(row.LastAppend), Foreign: service.Foreign(row.Identity, row.FileID),
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 	driver "modernc.org/sqlite"
 
 	"github.com/topiq/topiq/fault"
-	"github.com/topiq/topiq/gen/litesql"
 )
 
 // applicationID is in the header of every file of ours: "topq".
@@ -135,7 +134,7 @@ func openWriter(ctx context.Context, path string, c Config) (*writer, error) {
 	}
 	db.SetMaxOpenConns(1)
 	w := &writer{db: db, log: c.Logger, slot: make(chan struct{}, 1)}
-	if err := w.start(ctx, c); err != nil {
+	if err := w.start(ctx, path, c); err != nil {
 		if w.conn != nil {
 			err = errors.Join(err, w.conn.Close())
 		}
@@ -144,7 +143,7 @@ func openWriter(ctx context.Context, path string, c Config) (*writer, error) {
 	return w, nil
 }
 
-func (w *writer) start(ctx context.Context, c Config) error {
+func (w *writer) start(ctx context.Context, path string, c Config) error {
 	if err := recognize(ctx, w.db); err != nil {
 		return err
 	}
@@ -160,7 +159,7 @@ func (w *writer) start(ctx context.Context, c Config) error {
 	if err := check(ctx, conn, writerSettings()); err != nil {
 		return err
 	}
-	return w.settle(ctx, c)
+	return w.settle(ctx, path, c)
 }
 
 // settle makes durable what the file shows. A broker that was killed between the write and the
@@ -169,12 +168,8 @@ func (w *writer) start(ctx context.Context, c Config) error {
 // promise what the next loss of power takes away. If that sync had even failed, the pages count as
 // written though they are not, and no later sync of the WAL writes them. So all of it is copied
 // into the file and synced there, before anybody is served.
-func (w *writer) settle(ctx context.Context, c Config) error {
-	q := litesql.New(w.statements)
-	if _, err := q.StartStore(ctx, c.Identity()); err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	return emptyWAL(ctx, w.conn)
+func (w *writer) settle(ctx context.Context, path string, c Config) error {
+	return w.begin(ctx, path, c)
 }
 
 // recognize refuses what is not a store, before anything is written to it.

@@ -23,6 +23,9 @@ func (s *Store) RegisterProducer(
 		if head, _, err = tx.topic(ctx, r.Topic); err != nil {
 			return err
 		}
+		if err := service.CheckOwn(head); err != nil {
+			return err
+		}
 		if producer, err = tx.producer(ctx, head.ID, r.Name); err != nil || r.Name == "" {
 			return err
 		}
@@ -94,7 +97,7 @@ func (t *tx) setSession(ctx context.Context, p service.Producer) error {
 // UnregisterProducer implements service.ProducerStore.
 func (s *Store) UnregisterProducer(ctx context.Context, topic service.TopicName, id service.ProducerID) error {
 	return s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
-		head, err := tx.find(ctx, topic)
+		head, err := tx.own(ctx, topic)
 		if err != nil {
 			return err
 		}
@@ -119,7 +122,7 @@ func (s *Store) UnregisterProducer(ctx context.Context, topic service.TopicName,
 func (s *Store) Producer(ctx context.Context, topic service.TopicName, name string) (service.Producer, error) {
 	var producer service.Producer
 	err := s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
-		head, err := tx.find(ctx, topic)
+		head, err := tx.own(ctx, topic)
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ func TestQueriesPrepare(t *testing.T) {
 }
 
 // scansAll are the queries that may: the row of the file itself, a narrow table, a list in order.
-var scansAll = map[string]bool{"findTrimmedHead": true, "findDeletedTopic": true}
+var scansAll = map[string]bool{"findTrimmedHead": true, "findDeletedTopic": true, "adoptHeads": true}
 
 func noScan(t *testing.T, s *Store, name, query string) {
 	t.Helper()

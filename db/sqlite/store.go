@@ -30,7 +30,8 @@ type Config struct {
 	// Readers is how many connections read at a time. The default is the number of processors,
 	// at least 4.
 	Readers int
-	// Identity draws the name by which a new file knows itself (P13). The default is random.
+	// Identity draws the id by which a file knows itself, and a new one for a copy that was put back
+	// (P13). The default is random.
 	Identity func() string
 }
 
@@ -105,6 +106,9 @@ func (s *Store) Properties() service.Properties {
 		Engine: "sqlite", Durability: service.DurabilityFsync, Lanes: 1, Unsafe: s.unsafe,
 	}
 }
+
+// Watch implements service.Store: nobody else writes to the file.
+func (*Store) Watch(context.Context, func(service.TopicName)) {}
 
 // Ping implements service.Store. After the disk was full it commits a small write, so that the
 // store is found well again without waiting for the traffic that an unready broker does not get.

@@ -171,13 +171,45 @@ func (s *Store) NewIncarnation(
 		if head, err = tx.find(ctx, name); err != nil {
 			return err
 		}
-		head.Incarnation = incarnation
-		return affected(tx.SetIncarnation(ctx, litesql.SetIncarnationParams{
-			Bucket: bucketOf(head.ID), TopicID: int64(head.ID), Incarnation: incarnation,
-		}))
+		return tx.renew(ctx, &head, incarnation)
 	})
 	if err != nil {
 		return service.Head{}, err
 	}
 	return head, nil
+}
+
+// Renew implements service.TopicStore.
+func (s *Store) Renew(ctx context.Context, name service.TopicName, incarnation string) (service.Head, error) {
+	var head service.Head
+	err := s.writer.do(ctx, func(ctx context.Context, tx *tx) (err error) {
+		if head, err = tx.find(ctx, name); err != nil {
+			return err
+		}
+		if !head.Foreign {
+			return errUnchanged
+		}
+		return tx.renew(ctx, &head, incarnation)
+	})
+	if err != nil {
+		return service.Head{}, err
+	}
+	return head, nil
+}
+
+// renew gives a topic another incarnation, and the identity of this file.
+func (t *tx) renew(ctx context.Context, head *service.Head, incarnation string) error {
+	head.Incarnation, head.Foreign = incarnation, false
+	return affected(t.SetIncarnation(ctx, litesql.SetIncarnationParams{
+		Bucket: bucketOf(head.ID), TopicID: int64(head.ID), Incarnation: incarnation,
+	}))
+}
+
+// own is find for what is decided on the topic.
+func (t *tx) own(ctx context.Context, name service.TopicName) (service.Head, error) {
+	head, err := t.find(ctx, name)
+	if err != nil {
+		return service.Head{}, err
+	}
+	return head, service.CheckOwn(head)
 }

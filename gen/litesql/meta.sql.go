@@ -9,6 +9,19 @@ import (
 	"context"
 )
 
+const adoptHeads = `-- name: AdoptHeads :execrows
+UPDATE heads SET identity = ?1 WHERE identity = ''
+`
+
+// Heads written before they had an identity.
+func (q *Queries) AdoptHeads(ctx context.Context, fileID string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, adoptHeads, fileID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const getStore = `-- name: GetStore :one
 SELECT file_id, starts
 FROM store_meta
@@ -42,21 +55,18 @@ func (q *Queries) ProbeStore(ctx context.Context) (int64, error) {
 	return result.RowsAffected()
 }
 
-const startStore = `-- name: StartStore :one
-INSERT INTO store_meta (one, file_id, starts) VALUES (1, ?1, 1)
-ON CONFLICT (one) DO UPDATE SET starts = store_meta.starts + 1
-RETURNING file_id, starts
+const startStore = `-- name: StartStore :exec
+INSERT INTO store_meta (one, file_id, starts) VALUES (1, ?1, ?2)
+ON CONFLICT (one) DO UPDATE SET file_id = excluded.file_id, starts = excluded.starts
 `
 
-type StartStoreRow struct {
+type StartStoreParams struct {
 	FileID string
 	Starts int64
 }
 
 // Like all of this file, about SQLite's file itself: Postgres has no such query.
-func (q *Queries) StartStore(ctx context.Context, fileID string) (StartStoreRow, error) {
-	row := q.db.QueryRowContext(ctx, startStore, fileID)
-	var i StartStoreRow
-	err := row.Scan(&i.FileID, &i.Starts)
-	return i, err
+func (q *Queries) StartStore(ctx context.Context, arg StartStoreParams) error {
+	_, err := q.db.ExecContext(ctx, startStore, arg.FileID, arg.Starts)
+	return err
 }

@@ -11,7 +11,8 @@ import (
 
 const advanceHead = `-- name: AdvanceHead :execrows
 UPDATE heads
-SET next_offset = ?1, bytes = ?2, last_append = ?3
+SET next_offset = ?1, bytes = ?2, last_append = ?3,
+    identity = (SELECT file_id FROM store_meta WHERE one = 1)
 WHERE bucket = ?4 AND topic_id = ?5 AND next_offset = ?6
 `
 
@@ -108,9 +109,11 @@ func (q *Queries) FindDeletedTopic(ctx context.Context) (FindDeletedTopicRow, er
 }
 
 const findHead = `-- name: FindHead :one
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, s.file_id
 FROM topics AS t
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
+JOIN store_meta AS s ON s.one = 1
 WHERE t.bucket = ?1 AND t.name = ?2
 `
 
@@ -128,6 +131,8 @@ type FindHeadRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  int64
+	Identity    string
+	FileID      string
 }
 
 func (q *Queries) FindHead(ctx context.Context, arg FindHeadParams) (FindHeadRow, error) {
@@ -142,15 +147,19 @@ func (q *Queries) FindHead(ctx context.Context, arg FindHeadParams) (FindHeadRow
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.Identity,
+		&i.FileID,
 	)
 	return i, err
 }
 
 const findHeads = `-- name: FindHeads :many
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, s.file_id
 FROM json_each(CAST(?1 AS TEXT))
 CROSS JOIN topics AS t ON t.bucket = value ->> 0 AND t.name = value ->> 1
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
+JOIN store_meta AS s ON s.one = 1
 `
 
 type FindHeadsRow struct {
@@ -162,6 +171,8 @@ type FindHeadsRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  int64
+	Identity    string
+	FileID      string
 }
 
 // keys is an array of [bucket, name].
@@ -183,6 +194,8 @@ func (q *Queries) FindHeads(ctx context.Context, keys string) ([]FindHeadsRow, e
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.Identity,
+			&i.FileID,
 		); err != nil {
 			return nil, err
 		}
@@ -222,9 +235,11 @@ func (q *Queries) FindTrimmedHead(ctx context.Context) (FindTrimmedHeadRow, erro
 }
 
 const getHead = `-- name: GetHead :one
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, s.file_id
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+JOIN store_meta AS s ON s.one = 1
 WHERE h.bucket = ?1 AND h.topic_id = ?2
 `
 
@@ -242,6 +257,8 @@ type GetHeadRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  int64
+	Identity    string
+	FileID      string
 }
 
 func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, error) {
@@ -256,15 +273,19 @@ func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, e
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.Identity,
+		&i.FileID,
 	)
 	return i, err
 }
 
 const getHeads = `-- name: GetHeads :many
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, s.file_id
 FROM json_each(CAST(?1 AS TEXT))
 CROSS JOIN heads AS h ON h.bucket = value & 255 AND h.topic_id = value
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+JOIN store_meta AS s ON s.one = 1
 `
 
 type GetHeadsRow struct {
@@ -276,6 +297,8 @@ type GetHeadsRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  int64
+	Identity    string
+	FileID      string
 }
 
 func (q *Queries) GetHeads(ctx context.Context, topicIds string) ([]GetHeadsRow, error) {
@@ -296,6 +319,8 @@ func (q *Queries) GetHeads(ctx context.Context, topicIds string) ([]GetHeadsRow,
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.Identity,
+			&i.FileID,
 		); err != nil {
 			return nil, err
 		}
@@ -327,8 +352,9 @@ func (q *Queries) InsertDeletedTopic(ctx context.Context, arg InsertDeletedTopic
 }
 
 const insertHead = `-- name: InsertHead :exec
-INSERT INTO heads (bucket, topic_id, incarnation)
-VALUES (?1, ?2, ?3)
+INSERT INTO heads (bucket, topic_id, incarnation, identity)
+SELECT CAST(?1 AS INTEGER), CAST(?2 AS INTEGER), CAST(?3 AS TEXT), file_id
+FROM store_meta WHERE one = 1
 `
 
 type InsertHeadParams struct {
@@ -337,6 +363,7 @@ type InsertHeadParams struct {
 	Incarnation string
 }
 
+// The identity of a file is its id (P13).
 func (q *Queries) InsertHead(ctx context.Context, arg InsertHeadParams) error {
 	_, err := q.db.ExecContext(ctx, insertHead, arg.Bucket, arg.TopicID, arg.Incarnation)
 	return err
@@ -412,7 +439,7 @@ func (q *Queries) ListTopics(ctx context.Context, arg ListTopicsParams) ([]strin
 }
 
 const setIncarnation = `-- name: SetIncarnation :execrows
-UPDATE heads SET incarnation = ?1
+UPDATE heads SET incarnation = ?1, identity = (SELECT file_id FROM store_meta WHERE one = 1)
 WHERE bucket = ?2 AND topic_id = ?3
 `
 

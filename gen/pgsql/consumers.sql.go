@@ -15,18 +15,23 @@ UPDATE consumers AS c
 SET "offset" = greatest(c."offset", k.to_offset), last_seen = $1
 FROM ROWS FROM (
     unnest($3::bigint[]), unnest($4::bigint[]),
-    unnest($5::bigint[])
-) AS k (consumer_id, to_offset, seek_no)
+    unnest($5::bigint[]), unnest($6::text[])
+) AS k (consumer_id, to_offset, seek_no, incarnation)
 WHERE c.bucket = $2 AND c.consumer_id = k.consumer_id
   AND c.seek_no = k.seek_no AND c."offset" < k.to_offset
+  AND EXISTS (
+      SELECT FROM heads AS h
+      WHERE h.bucket = c.bucket AND h.topic_id = c.topic_id AND k.incarnation IN ('', h.incarnation)
+  )
 `
 
 type CommitOffsetsParams struct {
-	LastSeen    time.Time
-	Bucket      int32
-	ConsumerIds []int64
-	Offsets     []int64
-	SeekNos     []int64
+	LastSeen     time.Time
+	Bucket       int32
+	ConsumerIds  []int64
+	Offsets      []int64
+	SeekNos      []int64
+	Incarnations []string
 }
 
 func (q *Queries) CommitOffsets(ctx context.Context, arg CommitOffsetsParams) (int64, error) {
@@ -36,6 +41,7 @@ func (q *Queries) CommitOffsets(ctx context.Context, arg CommitOffsetsParams) (i
 		arg.ConsumerIds,
 		arg.Offsets,
 		arg.SeekNos,
+		arg.Incarnations,
 	)
 	if err != nil {
 		return 0, err
@@ -152,7 +158,8 @@ func (q *Queries) FindConsumers(ctx context.Context, arg FindConsumersParams) ([
 }
 
 const getConsumerHead = `-- name: GetConsumerHead :one
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM consumers AS c
 JOIN heads AS h ON h.bucket = c.bucket AND h.topic_id = c.topic_id
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
@@ -173,6 +180,8 @@ type GetConsumerHeadRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  time.Time
+	Identity    string
+	Known       string
 }
 
 func (q *Queries) GetConsumerHead(ctx context.Context, arg GetConsumerHeadParams) (GetConsumerHeadRow, error) {
@@ -187,8 +196,70 @@ func (q *Queries) GetConsumerHead(ctx context.Context, arg GetConsumerHeadParams
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.Identity,
+		&i.Known,
 	)
 	return i, err
+}
+
+const getConsumersHeads = `-- name: GetConsumersHeads :many
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+FROM heads AS h
+JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+WHERE h.bucket = $1 AND h.topic_id IN (
+    SELECT c.topic_id FROM consumers AS c
+    WHERE c.bucket = $1 AND c.consumer_id = ANY ($2::bigint[])
+)
+`
+
+type GetConsumersHeadsParams struct {
+	Bucket      int32
+	ConsumerIds []int64
+}
+
+type GetConsumersHeadsRow struct {
+	TopicID     int64
+	Name        string
+	CreatedAt   time.Time
+	Incarnation string
+	FirstOffset int64
+	NextOffset  int64
+	Bytes       int64
+	LastAppend  time.Time
+	Identity    string
+	Known       string
+}
+
+func (q *Queries) GetConsumersHeads(ctx context.Context, arg GetConsumersHeadsParams) ([]GetConsumersHeadsRow, error) {
+	rows, err := q.db.Query(ctx, getConsumersHeads, arg.Bucket, arg.ConsumerIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GetConsumersHeadsRow
+	for rows.Next() {
+		var i GetConsumersHeadsRow
+		if err := rows.Scan(
+			&i.TopicID,
+			&i.Name,
+			&i.CreatedAt,
+			&i.Incarnation,
+			&i.FirstOffset,
+			&i.NextOffset,
+			&i.Bytes,
+			&i.LastAppend,
+			&i.Identity,
+			&i.Known,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const insertConsumer = `-- name: InsertConsumer :execrows

@@ -12,7 +12,8 @@ import (
 
 const advanceHeads = `-- name: AdvanceHeads :execrows
 UPDATE heads AS h
-SET next_offset = k.next_offset, bytes = k.bytes, last_append = k.last_append
+SET next_offset = k.next_offset, bytes = k.bytes, last_append = k.last_append,
+    identity = current_setting('topiq.database') || '.' || 'heads'::regclass::oid
 FROM ROWS FROM (
     unnest($2::bigint[]), unnest($3::bigint[]),
     unnest($4::bigint[]), unnest($5::timestamptz[])
@@ -115,7 +116,8 @@ func (q *Queries) FindDeletedTopic(ctx context.Context) (FindDeletedTopicRow, er
 }
 
 const findHead = `-- name: FindHead :one
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM topics AS t
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
 WHERE t.bucket = $1 AND t.name = $2
@@ -136,6 +138,8 @@ type FindHeadRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  time.Time
+	Identity    string
+	Known       string
 }
 
 // Keeps the topic from being deleted until the transaction ends; appends go on.
@@ -151,12 +155,15 @@ func (q *Queries) FindHead(ctx context.Context, arg FindHeadParams) (FindHeadRow
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.Identity,
+		&i.Known,
 	)
 	return i, err
 }
 
 const findHeads = `-- name: FindHeads :many
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM ROWS FROM (unnest($1::int[]), unnest($2::text[])) AS k (bucket, name)
 JOIN topics AS t ON t.bucket = k.bucket AND t.name = k.name
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
@@ -176,6 +183,8 @@ type FindHeadsRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  time.Time
+	Identity    string
+	Known       string
 }
 
 func (q *Queries) FindHeads(ctx context.Context, arg FindHeadsParams) ([]FindHeadsRow, error) {
@@ -196,6 +205,8 @@ func (q *Queries) FindHeads(ctx context.Context, arg FindHeadsParams) ([]FindHea
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.Identity,
+			&i.Known,
 		); err != nil {
 			return nil, err
 		}
@@ -232,7 +243,8 @@ func (q *Queries) FindTrimmedHead(ctx context.Context) (FindTrimmedHeadRow, erro
 }
 
 const getHead = `-- name: GetHead :one
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = $1 AND h.topic_id = $2
@@ -252,6 +264,8 @@ type GetHeadRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  time.Time
+	Identity    string
+	Known       string
 }
 
 func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, error) {
@@ -266,12 +280,15 @@ func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, e
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.Identity,
+		&i.Known,
 	)
 	return i, err
 }
 
 const getHeads = `-- name: GetHeads :many
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = $1 AND h.topic_id = ANY ($2::bigint[])
@@ -291,6 +308,8 @@ type GetHeadsRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  time.Time
+	Identity    string
+	Known       string
 }
 
 func (q *Queries) GetHeads(ctx context.Context, arg GetHeadsParams) ([]GetHeadsRow, error) {
@@ -311,6 +330,8 @@ func (q *Queries) GetHeads(ctx context.Context, arg GetHeadsParams) ([]GetHeadsR
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.Identity,
+			&i.Known,
 		); err != nil {
 			return nil, err
 		}
@@ -320,6 +341,17 @@ func (q *Queries) GetHeads(ctx context.Context, arg GetHeadsParams) ([]GetHeadsR
 		return nil, err
 	}
 	return items, nil
+}
+
+const getStandbyNames = `-- name: GetStandbyNames :one
+SELECT current_setting('synchronous_standby_names')::text AS names
+`
+
+func (q *Queries) GetStandbyNames(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, getStandbyNames)
+	var names string
+	err := row.Scan(&names)
+	return names, err
 }
 
 const insertDeletedTopic = `-- name: InsertDeletedTopic :exec
@@ -339,8 +371,11 @@ func (q *Queries) InsertDeletedTopic(ctx context.Context, arg InsertDeletedTopic
 }
 
 const insertHead = `-- name: InsertHead :exec
-INSERT INTO heads (bucket, topic_id, incarnation)
-VALUES ($1, $2, $3)
+INSERT INTO heads (bucket, topic_id, incarnation, identity)
+VALUES (
+    $1, $2, $3,
+    current_setting('topiq.database') || '.' || 'heads'::regclass::oid
+)
 `
 
 type InsertHeadParams struct {
@@ -441,7 +476,8 @@ func (q *Queries) LockHeadToDelete(ctx context.Context, arg LockHeadToDeletePara
 }
 
 const lockHeads = `-- name: LockHeads :many
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = $1 AND h.topic_id = ANY ($2::bigint[])
@@ -463,6 +499,8 @@ type LockHeadsRow struct {
 	NextOffset  int64
 	Bytes       int64
 	LastAppend  time.Time
+	Identity    string
+	Known       string
 }
 
 func (q *Queries) LockHeads(ctx context.Context, arg LockHeadsParams) ([]LockHeadsRow, error) {
@@ -483,6 +521,8 @@ func (q *Queries) LockHeads(ctx context.Context, arg LockHeadsParams) ([]LockHea
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.Identity,
+			&i.Known,
 		); err != nil {
 			return nil, err
 		}
@@ -495,7 +535,8 @@ func (q *Queries) LockHeads(ctx context.Context, arg LockHeadsParams) ([]LockHea
 }
 
 const setIncarnation = `-- name: SetIncarnation :execrows
-UPDATE heads SET incarnation = $1
+UPDATE heads
+SET incarnation = $1, identity = current_setting('topiq.database') || '.' || 'heads'::regclass::oid
 WHERE bucket = $2 AND topic_id = $3
 `
 
@@ -547,6 +588,11 @@ type TakeIDsParams struct {
 // A query that locks, and every query of a write, is for one bucket, given as a value: that is what a
 // distributed Postgres can send to the one node that has it. It locks rows in the order of their keys.
 // Where a query joins the rows it locks with others, those others never change while they exist.
+//
+// Which database this is (P13): each session keeps in topiq.database what it cannot change while it lasts,
+// and in topiq.known the same with a star for what is not compared. The table's oid is looked up with
+// each query instead: a dump may be put back under open connections. It is not h.tableoid, for where a
+// table is spread over shards that is the shard's.
 // Takes count ids and answers the last of them. A count of 0 writes the row all the same.
 func (q *Queries) TakeIDs(ctx context.Context, arg TakeIDsParams) (int64, error) {
 	row := q.db.QueryRow(ctx, takeIDs, arg.Bucket, arg.Count)

@@ -28,11 +28,22 @@ ORDER BY bucket, consumer_id
 FOR NO KEY UPDATE;
 
 -- name: GetConsumerHead :one
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM consumers AS c
 JOIN heads AS h ON h.bucket = c.bucket AND h.topic_id = c.topic_id
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE c.bucket = sqlc.arg(bucket) AND c.consumer_id = sqlc.arg(consumer_id);
+
+-- name: GetConsumersHeads :many
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+FROM heads AS h
+JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id IN (
+    SELECT c.topic_id FROM consumers AS c
+    WHERE c.bucket = sqlc.arg(bucket) AND c.consumer_id = ANY (sqlc.arg(consumer_ids)::bigint[])
+);
 
 -- name: SetPositions :execrows
 UPDATE consumers AS c
@@ -48,10 +59,14 @@ UPDATE consumers AS c
 SET "offset" = greatest(c."offset", k.to_offset), last_seen = sqlc.arg(last_seen)
 FROM ROWS FROM (
     unnest(sqlc.arg(consumer_ids)::bigint[]), unnest(sqlc.arg(offsets)::bigint[]),
-    unnest(sqlc.arg(seek_nos)::bigint[])
-) AS k (consumer_id, to_offset, seek_no)
+    unnest(sqlc.arg(seek_nos)::bigint[]), unnest(sqlc.arg(incarnations)::text[])
+) AS k (consumer_id, to_offset, seek_no, incarnation)
 WHERE c.bucket = sqlc.arg(bucket) AND c.consumer_id = k.consumer_id
-  AND c.seek_no = k.seek_no AND c."offset" < k.to_offset;
+  AND c.seek_no = k.seek_no AND c."offset" < k.to_offset
+  AND EXISTS (
+      SELECT FROM heads AS h
+      WHERE h.bucket = c.bucket AND h.topic_id = c.topic_id AND k.incarnation IN ('', h.incarnation)
+  );
 
 -- name: ListConsumers :many
 SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen

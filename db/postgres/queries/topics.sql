@@ -1,6 +1,11 @@
 -- A query that locks, and every query of a write, is for one bucket, given as a value: that is what a
 -- distributed Postgres can send to the one node that has it. It locks rows in the order of their keys.
 -- Where a query joins the rows it locks with others, those others never change while they exist.
+--
+-- Which database this is (P13): each session keeps in topiq.database what it cannot change while it lasts,
+-- and in topiq.known the same with a star for what is not compared. The table's oid is looked up with
+-- each query instead: a dump may be put back under open connections. It is not h.tableoid, for where a
+-- table is spread over shards that is the shard's.
 
 -- name: TakeIDs :one
 -- Takes count ids and answers the last of them. A count of 0 writes the row all the same.
@@ -14,37 +19,45 @@ VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(name), sqlc.arg(created_a
 ON CONFLICT (bucket, name) DO NOTHING;
 
 -- name: InsertHead :exec
-INSERT INTO heads (bucket, topic_id, incarnation)
-VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(incarnation));
+INSERT INTO heads (bucket, topic_id, incarnation, identity)
+VALUES (
+    sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(incarnation),
+    current_setting('topiq.database') || '.' || 'heads'::regclass::oid
+);
 
 -- name: FindHead :one
 -- Keeps the topic from being deleted until the transaction ends; appends go on.
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM topics AS t
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
 WHERE t.bucket = sqlc.arg(bucket) AND t.name = sqlc.arg(name)
 FOR KEY SHARE OF h;
 
 -- name: FindHeads :many
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM ROWS FROM (unnest(sqlc.arg(buckets)::int[]), unnest(sqlc.arg(names)::text[])) AS k (bucket, name)
 JOIN topics AS t ON t.bucket = k.bucket AND t.name = k.name
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id;
 
 -- name: GetHead :one
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = sqlc.arg(topic_id);
 
 -- name: GetHeads :many
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = ANY (sqlc.arg(topic_ids)::bigint[]);
 
 -- name: LockHeads :many
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
@@ -53,7 +66,8 @@ FOR NO KEY UPDATE OF h;
 
 -- name: AdvanceHeads :execrows
 UPDATE heads AS h
-SET next_offset = k.next_offset, bytes = k.bytes, last_append = k.last_append
+SET next_offset = k.next_offset, bytes = k.bytes, last_append = k.last_append,
+    identity = current_setting('topiq.database') || '.' || 'heads'::regclass::oid
 FROM ROWS FROM (
     unnest(sqlc.arg(topic_ids)::bigint[]), unnest(sqlc.arg(next_offsets)::bigint[]),
     unnest(sqlc.arg(bytes)::bigint[]), unnest(sqlc.arg(last_appends)::timestamptz[])
@@ -65,7 +79,8 @@ UPDATE heads SET first_offset = sqlc.arg(first_offset), bytes = sqlc.arg(bytes)
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
 
 -- name: SetIncarnation :execrows
-UPDATE heads SET incarnation = sqlc.arg(incarnation)
+UPDATE heads
+SET incarnation = sqlc.arg(incarnation), identity = current_setting('topiq.database') || '.' || 'heads'::regclass::oid
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
 
 -- name: ListTopics :many
@@ -110,3 +125,6 @@ SELECT bucket, topic_id, first_offset, swept_offset FROM heads WHERE swept_offse
 -- name: SetSwept :execrows
 UPDATE heads SET swept_offset = greatest(swept_offset, sqlc.arg(swept_offset)::bigint)
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
+
+-- name: GetStandbyNames :one
+SELECT current_setting('synchronous_standby_names')::text AS names;

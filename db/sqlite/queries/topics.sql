@@ -9,38 +9,49 @@ VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(name), sqlc.arg(created_a
 ON CONFLICT (bucket, name) DO NOTHING;
 
 -- name: InsertHead :exec
-INSERT INTO heads (bucket, topic_id, incarnation)
-VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(incarnation));
+-- The identity of a file is its id (P13).
+INSERT INTO heads (bucket, topic_id, incarnation, identity)
+SELECT CAST(sqlc.arg(bucket) AS INTEGER), CAST(sqlc.arg(topic_id) AS INTEGER), CAST(sqlc.arg(incarnation) AS TEXT), file_id
+FROM store_meta WHERE one = 1;
 
 -- name: FindHead :one
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, s.file_id
 FROM topics AS t
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
+JOIN store_meta AS s ON s.one = 1
 WHERE t.bucket = sqlc.arg(bucket) AND t.name = sqlc.arg(name);
 
 -- name: FindHeads :many
 -- keys is an array of [bucket, name].
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, s.file_id
 FROM json_each(CAST(sqlc.arg(keys) AS TEXT))
 CROSS JOIN topics AS t ON t.bucket = value ->> 0 AND t.name = value ->> 1
-JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id;
+JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
+JOIN store_meta AS s ON s.one = 1;
 
 -- name: GetHead :one
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, s.file_id
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+JOIN store_meta AS s ON s.one = 1
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = sqlc.arg(topic_id);
 
 -- name: GetHeads :many
-SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append
+SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+    h.identity, s.file_id
 FROM json_each(CAST(sqlc.arg(topic_ids) AS TEXT))
 CROSS JOIN heads AS h ON h.bucket = value & 255 AND h.topic_id = value
-JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id;
+JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+JOIN store_meta AS s ON s.one = 1;
 
 -- name: AdvanceHead :execrows
 -- from_offset is where the head was read: had anybody moved it since, the plan would be void.
 UPDATE heads
-SET next_offset = sqlc.arg(next_offset), bytes = sqlc.arg(bytes), last_append = sqlc.arg(last_append)
+SET next_offset = sqlc.arg(next_offset), bytes = sqlc.arg(bytes), last_append = sqlc.arg(last_append),
+    identity = (SELECT file_id FROM store_meta WHERE one = 1)
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND next_offset = sqlc.arg(from_offset);
 
 -- name: TrimHead :execrows
@@ -48,7 +59,7 @@ UPDATE heads SET first_offset = sqlc.arg(first_offset), bytes = sqlc.arg(bytes)
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
 
 -- name: SetIncarnation :execrows
-UPDATE heads SET incarnation = sqlc.arg(incarnation)
+UPDATE heads SET incarnation = sqlc.arg(incarnation), identity = (SELECT file_id FROM store_meta WHERE one = 1)
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
 
 -- name: ListTopics :many
