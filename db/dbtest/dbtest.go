@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"Move", moveTests()},
 		{"Trim", trimTests()},
 		{"Incarnation", incarnationTests()},
+		{"Foreign", foreignTests()},
 		{"Audit", auditTests()},
 		{"Concurrency", concurrencyTests()},
 		{"Fencing", fencingTests()},

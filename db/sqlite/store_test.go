@@ -195,3 +195,12 @@ func TestWriterSurvivesAPanic(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Estrange makes a topic look like one of another file, for dbtest.
+func (s *Store) Estrange(ctx context.Context, name service.TopicName) error {
+	return s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
+		_, err := tx.on.ExecContext(ctx, "UPDATE heads SET identity = 'another' WHERE (bucket, topic_id) IN "+
+			"(SELECT bucket, topic_id FROM topics WHERE name = ?)", string(name))
+		return err
+	})
+}
