@@ -19,6 +19,9 @@ recovery_target = 'immediate'
 recovery_target_action = 'promote'
 `
 
+// awaitPrimary waits for the end of a recovery.
+const awaitPrimary = "DO $$ BEGIN WHILE pg_is_in_recovery() LOOP PERFORM pg_sleep(0.02); END LOOP; END $$"
+
 // Dump returns the SQL that makes a copy of a database of this server, as pg_dump writes it.
 func (c *Cluster) Dump(tb testing.TB, url string) []byte {
 	tb.Helper()
@@ -60,7 +63,7 @@ func (c *Cluster) Database(tb testing.TB) (url string) {
 }
 
 // Backup takes a base backup of the running server and returns what starts a server on it, which
-// recovers, and ends with the test.
+// recovers, is a primary when it is returned, and ends with the test.
 func (c *Cluster) Backup(tb testing.TB) (restore func(settings ...string) *Cluster) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
@@ -78,6 +81,9 @@ func (c *Cluster) Backup(tb testing.TB) (restore func(settings ...string) *Clust
 			tb.Fatalf("pgtest: %v", err)
 		}
 		stopWith(tb, restored)
+		if err := execute(restored.URL(), awaitPrimary); err != nil {
+			tb.Fatalf("pgtest: %v", err)
+		}
 		return restored
 	}
 }
