@@ -29,7 +29,8 @@
 //     beyond the end is refused, never moved in silence.
 //   - P12: whatever says "this is the end" or "this does not exist" rests on rows read after the
 //     request arrived. A long poll holds nothing of the store while it waits.
-//   - P13: an incarnation tells lives of a topic's history apart.
+//   - P13: an incarnation tells lives of a topic's history apart. A topic of another database, restored
+//     or failed over, gets a new one first.
 //   - P14: no rule uses the wall clock, except looking up a time.
 //
 // # Reading order

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -29,6 +31,19 @@ func (c *consumeCommand) consume(ctx context.Context, broker *client.Client, out
 	}
 	position, _ := consumer.Position(c.Topic)
 	r.next = position.Offset
+	if r.next > topic.NextOffset {
+		// Another consumer of this name may have read on meanwhile. Otherwise messages were lost, and
+		// to find nothing to read would hide it.
+		topic, err = broker.DescribeTopic(ctx, c.Topic)
+		if err == nil && r.next > topic.NextOffset {
+			err = fmt.Errorf("consumer %s is at offset %d, and topic %s ends at %d: messages that it has read are lost, "+
+				"as after a backup was put back; `topiq seek` moves it: %w",
+				c.Name, r.next, c.Topic, topic.NextOffset, client.ErrOffsetOutOfRange)
+		}
+		if err != nil {
+			return errors.Join(err, consumer.Close(ctx))
+		}
+	}
 	err = c.ended(ctx, r.run(ctx))
 	return r.close(ctx, err)
 }

@@ -27,7 +27,7 @@ type serveCommand struct {
 	LogFormat       string        `default:"text" enum:"text,json" help:"Form of the logs: text or json."`
 
 	UnsafeDurability bool `group:"postgres" help:"Accept a server whose settings may lose messages that were acknowledged."`
-	Replicated       bool `group:"postgres" help:"Your word that the server has a synchronous standby: answers say durable: replicated. It is not checked."`
+	Replicated       bool `group:"postgres" help:"Your word that commits wait for a synchronous standby, and that only such a one is promoted: answers say durable: replicated. While synchronous_standby_names is empty nothing is written."`
 	MaxConns         int  `group:"postgres" default:"0" help:"Most connections to the database; 0 is 20, or more where --lanes needs them."`
 	Lanes            int  `group:"postgres" default:"0" help:"Groups of messages that may be committing at a time; 0 is 4."`
 

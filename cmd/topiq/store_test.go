@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/topiq/topiq/db"
 	"github.com/topiq/topiq/db/postgres/pgtest"
@@ -282,5 +284,34 @@ func TestStoreAsks(t *testing.T) {
 	}
 	if isTerminal(strings.NewReader("")) {
 		t.Error("a string is a terminal")
+	}
+}
+
+// A consumer that is further on than its topic has read what is lost: that is no end of the topic.
+func TestConsumeBeyondTheEnd(t *testing.T) {
+	t.Parallel()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "topiq.db")
+	filled(t, url, "a")
+	store, err := db.Open(t.Context(), url, db.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, _, err := store.RegisterConsumer(t.Context(), service.ConsumerRegistration{Topic: "a", Name: "c", At: time.Now()})
+	if err == nil {
+		err = store.CommitOffsets(t.Context(), []service.OffsetCommit{{Consumer: row.ID, Offset: 1000}}, time.Now())
+	}
+	if err = errors.Join(err, store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b := serve(t, url)
+	for _, args := range [][]string{nil, {"--follow"}} {
+		o := topiq(t, "", append([]string{"consume", "a", "--name=c", "--url=" + b.url}, args...)...)
+		if o.code != exitFailure || !strings.Contains(o.stderr, "messages that it has read are lost") {
+			t.Errorf("%+v", o)
+		}
+	}
+	mustTopiq(t, "", "seek", "a", "--name=c", "--to=beginning", "--url="+b.url)
+	if got := mustTopiq(t, "", "consume", "a", "--name=c", "--url="+b.url); got == "" {
+		t.Error("nothing is read after the seek")
 	}
 }

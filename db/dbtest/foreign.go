@@ -17,6 +17,7 @@ func foreignTests() []test {
 		{"BrokersRenewOnce", renewTogether},
 		{"PositionsOfALostHistoryAreVoid", lostPositions},
 		{"NewIncarnationRenewsToo", renewedByOperator},
+		{"PositionBeyondTheEndIsRefused", beyondTheEnd},
 	}
 }
 
@@ -190,4 +191,19 @@ func renewedByOperator(k *kit) {
 	got, err := k.Renew(k.Context(), head.Name, "newer")
 	k.ok(err)
 	equal(k, "incarnation", got.Incarnation, "new")
+}
+
+// beyondTheEnd has a consumer that is further on than its topic, as when the topic has lost what the
+// consumer has read (P11). It does not move by itself, and stays where it is until somebody seeks.
+func beyondTheEnd(k *kit) {
+	head := k.topic("a")
+	k.fill(head, 5)
+	c := k.consumer(head.Name, "c", 0)
+	k.commit(service.OffsetCommit{Consumer: c.ID, Offset: 8})
+	k.moves(k.move(take(c, 1)), "offset_out_of_range next_offset=5")
+	equal(k, "consumer", k.consumerNow(c.ID).Offset, 8)
+	equal(k, "consumer registered again", k.consumer(head.Name, "c", 0).Offset, 8)
+	_, err := k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: 5}, start())
+	k.ok(err)
+	k.moves(k.move(take(c, 1)), "5:")
 }
