@@ -205,5 +205,5 @@ func beyondTheEnd(k *kit) {
 	equal(k, "consumer registered again", k.consumer(head.Name, "c", 0).Offset, 8)
 	_, err := k.Seek(k.Context(), service.SeekRequest{Consumer: c.ID, Offset: 5}, start())
 	k.ok(err)
-	k.moves(k.move(take(c, 1)), "5:")
+	k.moves(k.move(take(c, 1)), "at 5")
 }
