@@ -9,15 +9,17 @@ import (
 // Kind is what happens to one request.
 type Kind string
 
-// The kinds. In all but pass, echo and the two doubles the client loses its connection.
+// The kinds. In all but pass, echo and the two doubles the client loses its connection. The client of a
+// doubled request gets a success if there is one: a refusal of one copy says nothing of the other. Of two
+// it gets the later one of Again, and the first one of Twice.
 const (
 	Pass       Kind = "pass"
 	Drop       Kind = "drop the request"       // The broker never sees it.
 	CutRequest Kind = "cut after the request"  // The broker has all of it, and loses its client at once.
 	LoseAnswer Kind = "lose the answer"        // The broker has answered; the client gets nothing.
 	CutAnswer  Kind = "cut the answer"         // The client gets the head and a part of the body.
-	Again      Kind = "send again"             // Once more when the answer is there; the client gets the later one.
-	Twice      Kind = "send twice at once"     // The client gets the answer that comes first.
+	Again      Kind = "send again"             // Once more when the answer is there.
+	Twice      Kind = "send twice at once"     // Two copies race.
 	Zombie     Kind = "deliver after the loss" // The client loses its connection now, the broker gets the request late.
 	Echo       Kind = "deliver again late"     // Passed now, and a copy delivered late.
 )

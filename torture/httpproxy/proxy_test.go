@@ -223,6 +223,65 @@ func TestTwice(t *testing.T) {
 	}
 }
 
+// TestDoubledRequestTellsOfSuccess refuses one of two copies, before or after the other succeeds.
+func TestDoubledRequestTellsOfSuccess(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []httpproxy.Kind{httpproxy.Again, httpproxy.Twice} {
+		for refused := range int64(2) {
+			for _, status := range []int{http.StatusConflict, http.StatusServiceUnavailable} {
+				t.Run(fmt.Sprint(kind, refused, status), func(t *testing.T) {
+					t.Parallel()
+					calls := atomic.Int64{}
+					server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						if calls.Add(1)-1 == refused {
+							w.WriteHeader(status)
+						}
+					}))
+					defer server.Close()
+					w := newWorld(t)
+					if err := w.proxy.SetUpstream(server.URL); err != nil {
+						t.Fatal(err)
+					}
+					w.always(httpproxy.Action{Kind: kind})
+					resp, err := w.client.Post(w.proxy.URL(), "text/plain", strings.NewReader("x")) //nolint:noctx // the client has a timeout
+					if err != nil {
+						t.Fatal(err)
+					}
+					_ = resp.Body.Close()
+					if resp.StatusCode != http.StatusOK {
+						t.Errorf("the client got %d", resp.StatusCode)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestRefusalOfOneCopyIsNotTheTruth has the other copy answered with an error that tells nothing.
+func TestRefusalOfOneCopyIsNotTheTruth(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []httpproxy.Kind{httpproxy.Again, httpproxy.Twice} {
+		calls := atomic.Int64{}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader([]int{http.StatusServiceUnavailable, http.StatusConflict}[calls.Add(1)-1])
+		}))
+		w := newWorld(t)
+		if err := w.proxy.SetUpstream(server.URL); err != nil {
+			t.Fatal(err)
+		}
+		w.always(httpproxy.Action{Kind: kind})
+		resp, err := w.client.Post(w.proxy.URL(), "text/plain", strings.NewReader("x")) //nolint:noctx // the client has a timeout
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		server.Close()
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: the client got %d", kind, resp.StatusCode)
+		}
+	}
+}
+
 // TestZombie delivers a request only after another one of the same client.
 func TestZombie(t *testing.T) {
 	t.Parallel()

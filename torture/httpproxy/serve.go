@@ -93,45 +93,85 @@ func (p *Proxy) cutAnswer(ctx context.Context, w http.ResponseWriter, c call) {
 
 // again sends the request once more after it was answered.
 func (p *Proxy) again(ctx context.Context, w http.ResponseWriter, c call) {
-	first, err := p.send(ctx, c)
-	if err != nil {
+	one := p.try(ctx, c)
+	if one.err != nil {
 		cut(w)
 		return
 	}
-	first.close()
-	got, err := p.send(ctx, c)
-	if err == nil {
+	other := p.try(ctx, c)
+	if other.err == nil {
 		p.did(Again)
 	}
-	p.reply(w, got, err)
+	told := other.orBetter(one)
+	p.reply(w, told.got, told.err)
 }
 
-// twice sends two copies at once. The client gets the first answer at once. The other copy is not cut off
-// if it then leaves.
+// twice sends two copies at once. A client that was told of success gets the answer at once, and the other
+// copy is not cut off if it then leaves.
 func (p *Proxy) twice(ctx context.Context, w http.ResponseWriter, c call) {
-	type result struct {
-		got answer
-		err error
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyLimit)
 	defer cancel()
 	results := make(chan result, 2)
 	for range 2 {
-		go func() {
-			got, err := p.send(ctx, c)
-			results <- result{got, err}
-		}()
+		p.working.Go(func() { results <- p.try(ctx, c) })
 	}
 	one := <-results
+	if one.rank() < success {
+		other := <-results
+		if one.err == nil && other.err == nil {
+			p.did(Twice)
+		}
+		told := one.orBetter(other)
+		p.reply(w, told.got, told.err)
+		return
+	}
 	sent := p.reply(w, one.got, one.err)
 	if sent {
-		_ = http.NewResponseController(w).Flush() // a client that has left is no concern of the other copy
+		_ = http.NewResponseController(w).Flush()
 	}
-	other := <-results
-	other.got.close()
-	if sent && other.err == nil {
+	if other := <-results; sent && other.err == nil {
 		p.did(Twice)
 	}
+}
+
+// result is what became of one copy of a request.
+type result struct {
+	got answer
+	err error
+}
+
+func (p *Proxy) try(ctx context.Context, c call) result {
+	got, err := p.send(ctx, c)
+	got.close() // what is doubled is no stream
+	got.stream = nil
+	return result{got, err}
+}
+
+// How much an answer says of a request that was sent twice: a refusal is about one copy only, and while
+// nothing is known of the other the client must not take it for the whole truth.
+const (
+	refused = iota
+	unknown
+	success
+)
+
+func (r result) rank() int {
+	switch {
+	case r.err != nil || r.got.status >= http.StatusInternalServerError:
+		return unknown
+	case r.got.status >= http.StatusBadRequest:
+		return refused
+	default:
+		return success
+	}
+}
+
+// orBetter is the result of two that is true for both together; this one, if both say as much.
+func (r result) orBetter(other result) result {
+	if other.rank() > r.rank() {
+		return other
+	}
+	return r
 }
 
 // later keeps a copy and delivers it after its delay, on a connection of its own.
