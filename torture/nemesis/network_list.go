@@ -1,0 +1,4 @@
+package nemesis
+
+// networkNemeses are those that work through proxies.
+func networkNemeses() []Nemesis { return nil }
