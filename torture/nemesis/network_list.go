@@ -1,4 +1,10 @@
 package nemesis
 
-// networkNemeses are those that work through proxies.
-func networkNemeses() []Nemesis { return nil }
+import "slices"
+
+// networkNemeses are those that work through proxies, or as clients that mean no good.
+func networkNemeses() []Nemesis {
+	return slices.Concat(
+		cutCommit(), blackHole(), lostAnswers(), slowDatabase(), slowClients(), hostileBodies(), wakeUp(),
+	)
+}
