@@ -53,6 +53,9 @@ func NewBroker(config BrokerConfig) (*Broker, error) {
 	return &Broker{config: config, port: port}, err
 }
 
+// Program is the path of the binary.
+func (b *Broker) Program() string { return b.config.Program }
+
 // URL is where clients reach the broker.
 func (b *Broker) URL() string { return "http://" + b.Addr() }
 

@@ -44,16 +44,26 @@ func (c *client) attempt(op *history.Op, wait time.Duration, result any, do call
 	if len(c.w.clients) > 1 && c.rand.IntN(4) == 0 {
 		c.at = c.rand.IntN(len(c.w.clients))
 	}
-	op.Broker = c.at
-	ctx, cancel := context.WithTimeout(c.w.life, c.w.options.Timeout+wait)
+	failure := c.w.attempt(op, c.at, wait, result, do)
+	if op.Outcome != history.OK {
+		c.at = c.rand.IntN(len(c.w.clients))
+	}
+	return failure
+}
+
+// attempt makes one request to one broker. Unlike the method of a client it may be called from many
+// goroutines.
+func (w *Workload) attempt(op *history.Op, broker int, wait time.Duration, result any, do call) *wire.Failure {
+	op.Broker = broker
+	ctx, cancel := context.WithTimeout(w.life, w.options.Timeout+wait)
 	defer cancel()
 	if op.Kind == history.Produce {
-		c.w.inFlight.Add(1)
-		defer c.w.inFlight.Add(-1)
+		w.inFlight.Add(1)
+		defer w.inFlight.Add(-1)
 	}
-	op.Invoke = c.w.rec.Now()
-	failure, err := exchange(ctx, c.w.clients[c.at], op, result, do)
-	now := c.w.rec.Now()
+	op.Invoke = w.rec.Now()
+	failure, err := exchange(ctx, w.clients[broker], op, result, do)
+	now := w.rec.Now()
 	switch {
 	case err != nil && notSent(err):
 		op.Outcome, op.Code, op.Return = history.Fail, history.CodeNotSent, now
@@ -61,14 +71,13 @@ func (c *client) attempt(op *history.Op, wait time.Duration, result any, do call
 		op.Outcome, op.Code = history.Info, history.CodeNoAnswer
 	case failure == nil:
 		op.Outcome, op.Return = history.OK, now
-		c.w.served(op)
+		w.served(op)
 		return nil
 	case op.Status >= 500:
 		op.Outcome, op.Code = history.Info, string(failure.Code)
 	default:
 		op.Outcome, op.Code, op.Return = history.Fail, string(failure.Code), now
 	}
-	c.at = c.rand.IntN(len(c.w.clients))
 	return failure
 }
 
@@ -108,8 +117,6 @@ func (c *client) retryPause() time.Duration {
 // persist repeats an attempt until it knows its outcome and the outcome is not that nothing was
 // sent, or that the broker asks for patience. It returns nil when the workload gave up.
 func (c *client) persist(attempt func() (*history.Op, *wire.Failure)) (*history.Op, *wire.Failure) {
-	c.w.unresolved.Add(1)
-	defer c.w.unresolved.Add(-1)
 	for {
 		op, failure := attempt()
 		switch {

@@ -33,6 +33,8 @@ type Options struct {
 	Timeout time.Duration
 	// Takeover is the mean life of a session that is taken over; default 1 s.
 	Takeover time.Duration
+	// Everywhere sends each request of a named producer to all brokers at the same moment.
+	Everywhere bool
 	// BigPayloads adds messages of up to 100 kB, one in fifty.
 	BigPayloads bool
 	// Seed of all random choices.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/topiq/topiq/gen/wire"
@@ -178,26 +179,65 @@ func (s *session) send(b batch, mutant bool) bool {
 
 func (s *session) attempt(b batch, mutant bool) (*history.Op, *wire.Failure) {
 	c := s.c
-	op := c.op(history.Produce)
+	if c.w.options.Everywhere && len(c.w.clients) > 1 {
+		return s.attemptEverywhere(b, mutant)
+	}
+	op, result := c.op(history.Produce), &wire.ProduceResult{}
+	failure := c.attempt(op, 0, result, s.request(op, b, mutant))
+	s.record(op, result, b)
+	return op, failure
+}
+
+// request fills in what is asked, and makes the call that asks it.
+func (s *session) request(op *history.Op, b batch, mutant bool) call {
+	c := s.c
 	op.Epoch, op.Seq, op.Values, op.Mutant = s.epoch, b.seq, b.values, mutant
-	var result wire.ProduceResult
 	request := wire.ProduceRequest{
 		Topic: c.topic, ProducerID: s.id, ProdName: &c.name, Epoch: &s.epoch, Seq: &b.seq,
-		Incarnation: c.incarnationToSend(),
+		Incarnation: c.incarnationToSend(), Messages: b.messages,
 	}
-	request.Messages = b.messages
-	failure := c.attempt(op, 0, &result, func(ctx context.Context, to *wireclient.Client) (*http.Response, error) {
+	return func(ctx context.Context, to *wireclient.Client) (*http.Response, error) {
 		return to.Produce(ctx, request)
-	})
+	}
+}
+
+// record adds an operation with what was answered.
+func (s *session) record(op *history.Op, result *wire.ProduceResult, b batch) {
 	if op.Outcome == history.OK {
 		op.Duplicate, op.Incarnation = result.Duplicate, result.Incarnation
-		op.Offsets = offsets(&result, b.seq, len(b.values))
-		if op.Offsets == nil {
-			c.w.problem("P4: an answer that does not say where each message is: %s", op)
+		if op.Offsets = offsets(result, b.seq, len(b.values)); op.Offsets == nil {
+			s.c.w.problem("P4: an answer that does not say where each message is: %s", op)
 		}
 	}
-	c.w.rec.Add(op)
-	return op, failure
+	s.c.w.rec.Add(op)
+}
+
+// attemptEverywhere sends one request to all brokers at the same moment and waits for all answers.
+// It returns the best of them: one success is enough for the client.
+func (s *session) attemptEverywhere(b batch, mutant bool) (*history.Op, *wire.Failure) {
+	w := s.c.w
+	w.everywhere.Add(1)
+	ops := make([]*history.Op, len(w.clients))
+	failures := make([]*wire.Failure, len(w.clients))
+	var group sync.WaitGroup
+	for i := range w.clients {
+		op, result := s.c.op(history.Produce), &wire.ProduceResult{}
+		do := s.request(op, b, mutant)
+		ops[i] = op
+		group.Go(func() {
+			failures[i] = w.attempt(op, i, 0, result, do)
+			s.record(op, result, b)
+		})
+	}
+	group.Wait()
+	best := 0
+	for i, op := range ops {
+		rank := map[history.Outcome]int{history.OK: 2, history.Fail: 1, history.Info: 0}
+		if rank[op.Outcome] > rank[ops[best].Outcome] || op.Outcome == history.Fail && ops[best].Code == history.CodeNotSent {
+			best = i
+		}
+	}
+	return ops[best], failures[best]
 }
 
 // offsets finds where each message of a request is, nil if the answer does not say so.

@@ -32,8 +32,7 @@ type Workload struct {
 	group  sync.WaitGroup
 
 	inFlight   atomic.Int64 // requests to produce
-	unresolved atomic.Int64 // operations that a client still retries
-	sessions   atomic.Int64
+	everywhere atomic.Int64 // requests that were sent to all brokers at once
 
 	mu       sync.Mutex
 	acks     []int64  // when produces returned ok
@@ -130,6 +129,9 @@ func (w *Workload) Rate(from, to int64) float64 {
 	j := sort.Search(len(w.acks), func(i int) bool { return w.acks[i] >= to })
 	return float64(j-i) / (float64(to-from) / 1e9)
 }
+
+// SentEverywhere is how many requests were sent to all brokers at the same moment.
+func (w *Workload) SentEverywhere() int { return int(w.everywhere.Load()) }
 
 // InFlight is how many requests to produce wait for an answer now.
 func (w *Workload) InFlight() int { return int(w.inFlight.Load()) }

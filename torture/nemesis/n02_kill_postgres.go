@@ -1,0 +1,51 @@
+package nemesis
+
+import (
+	"context"
+	"time"
+
+	"github.com/topiq/topiq/torture/server"
+	"github.com/topiq/topiq/torture/workload"
+)
+
+// killPostgres is N2.
+func killPostgres() Nemesis {
+	return Nemesis{
+		ID: "N2", Name: "kill -9 of PostgreSQL, all its processes", Engines: []string{Postgres},
+		Cut: true, Short: 1, Faults: "kills", Round: killPostgresRound,
+	}
+}
+
+// killPostgresRound kills the server under two brokers five times. The brokers are not restarted: they
+// must find the server again by themselves.
+func killPostgresRound(ctx context.Context, r *Round) error {
+	pg, err := r.Postgres(ctx, PostgresOptions{})
+	if err != nil {
+		return err
+	}
+	if _, err := r.Brokers(ctx, 2, BrokerOptions{}); err != nil {
+		return err
+	}
+	if _, err := r.Workload(ctx, workload.Options{}); err != nil {
+		return err
+	}
+	for range 5 {
+		if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(time.Second)))); err != nil {
+			return err
+		}
+		r.FaultSoon()
+		pg.Kill()
+		if r.Rand.IntN(3) == 0 { // away for longer than a retry
+			if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(2*time.Second)))); err != nil {
+				return err
+			}
+		}
+		if err := pg.Start(ctx); err != nil {
+			return err
+		}
+		if err := r.Recovered(ctx, time.Now()); err != nil {
+			return err
+		}
+	}
+	return r.Check(ctx, CheckOptions{})
+}
