@@ -108,6 +108,14 @@ func (d *Disk) Mount(ctx context.Context) error {
 	return nil
 }
 
+// Sync makes everything durable that was written to the disk so far.
+func (d *Disk) Sync() error {
+	if err := syncAll(d.Path()); err != nil {
+		return fmt.Errorf("disk: sync %s: %w", d.Path(), err)
+	}
+	return nil
+}
+
 // Cut takes the power away. Whoever uses the disk goes on running, and meets errors; kill it, then Unmount and Mount.
 func (d *Disk) Cut() error {
 	if !d.mounted {

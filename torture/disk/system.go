@@ -57,6 +57,15 @@ func shutDown(mountPoint string) error {
 	return unix.IoctlSetPointerInt(int(dir.Fd()), shutdownRequest, noLogFlush) //nolint:gosec // a small number
 }
 
+func syncAll(mountPoint string) error {
+	dir, err := os.Open(mountPoint) //nolint:gosec // our own directory
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	return unix.Syncfs(int(dir.Fd())) //nolint:gosec // a small number
+}
+
 // unmount tries until nobody uses the file system any more: a process that was killed is gone a little later than its
 // parent learns of it.
 func unmount(ctx context.Context, mountPoint string, patience time.Duration) error {

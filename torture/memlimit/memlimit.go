@@ -17,15 +17,15 @@ import (
 
 // version is where a version of control groups keeps what we need.
 type version struct {
-	root, limit, swap, noSwap, events string
+	root, limit, swap, noSwap, events, used string
 }
 
 // versions lists both; the first that is there counts. In version 1 the limit of memory and swap together has to be no
 // less than that of memory, and in version 2 swap has one of its own.
 func versions(system string) []version {
 	return []version{
-		{filepath.Join(system, "memory"), "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "", "memory.oom_control"},
-		{system, "memory.max", "memory.swap.max", "0", "memory.events"},
+		{filepath.Join(system, "memory"), "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "", "memory.oom_control", "memory.usage_in_bytes"},
+		{system, "memory.max", "memory.swap.max", "0", "memory.events", "memory.current"},
 	}
 }
 
@@ -54,17 +54,43 @@ func newIn(system string, bytes int64) (*Group, error) {
 		return nil, fmt.Errorf("memlimit: %w", err)
 	}
 	g := &Group{path: path, version: v}
-	if err := g.write(v.limit, strconv.FormatInt(bytes, 10)); err != nil {
-		return nil, errors.Join(err, g.Remove())
-	}
-	swap := v.noSwap
-	if swap == "" {
-		swap = strconv.FormatInt(bytes, 10)
-	}
-	if err := g.write(v.swap, swap); err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without swap has no such file
+	if err := g.Limit(bytes); err != nil {
 		return nil, errors.Join(err, g.Remove())
 	}
 	return g, nil
+}
+
+// Limit changes how much the group may use. A limit below what it uses takes what can be written to disk or dropped; in
+// version 1 it is refused where that does not suffice, in version 2 the kernel kills.
+func (g *Group) Limit(bytes int64) error {
+	swap := g.version.noSwap
+	if swap == "" {
+		swap = strconv.FormatInt(bytes, 10)
+	}
+	memory := strconv.FormatInt(bytes, 10)
+	// The two limits of version 1 must never cross, whether they grow or shrink; one of these orders is right.
+	err := errors.Join(g.write(g.version.limit, memory), g.writeSwap(swap))
+	if err != nil {
+		err = errors.Join(g.writeSwap(swap), g.write(g.version.limit, memory))
+	}
+	return err
+}
+
+// writeSwap limits swap; a kernel without it has no such file.
+func (g *Group) writeSwap(value string) error {
+	if err := g.write(g.version.swap, value); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Used is how many bytes of memory the group uses now, the page cache of its files included.
+func (g *Group) Used() (int64, error) {
+	content, err := os.ReadFile(filepath.Join(g.path, g.version.used))
+	if err != nil {
+		return 0, fmt.Errorf("memlimit: %w", err)
+	}
+	return strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
 }
 
 func find(system string) (version, error) {

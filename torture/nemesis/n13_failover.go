@@ -1,0 +1,149 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/topiq/topiq/torture/server"
+	"github.com/topiq/topiq/torture/standby"
+	"github.com/topiq/topiq/torture/workload"
+)
+
+// failover is N13.
+func failover() Nemesis {
+	return Nemesis{
+		ID: "N13", Name: "failover to the synchronous standby", Engines: []string{Postgres},
+		Cut: true, Short: 1, Faults: "failovers", Round: failoverRound,
+	}
+}
+
+// pair starts two servers of which one follows the other, and makes them the store of the round.
+func (r *Round) pair(ctx context.Context, synchronous bool) (*standby.Pair, error) {
+	p, err := standby.Start(ctx, standby.Config{Dir: r.Path("pair"), Synchronous: synchronous, Settings: r.Env.Settings})
+	if err != nil {
+		return nil, err
+	}
+	r.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			r.Log.Error("a pair of servers was not stopped", "error", err)
+		}
+	})
+	if err := p.Primary().Exec(ctx, "postgres", "CREATE DATABASE "+Database); err != nil {
+		return nil, err
+	}
+	r.UseStore(p.URL(Database))
+	return p, nil
+}
+
+// failoverRound takes the primary away in three ways, each several times. Nothing that was
+// acknowledged or shown may be missing on the standby.
+func failoverRound(ctx context.Context, r *Round) error {
+	p, err := r.pair(ctx, true)
+	if err != nil {
+		return err
+	}
+	if _, err := r.Brokers(ctx, 2, BrokerOptions{Args: []string{"--replicated"}}); err != nil {
+		return err
+	}
+	if _, err := r.Workload(ctx, workload.Options{}); err != nil {
+		return err
+	}
+	ways := []func(context.Context, *standby.Pair) error{r.standbyAlive, r.standbyDead, r.waitCancelled}
+	for _, i := range r.Rand.Perm(len(ways) * 2) {
+		if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(time.Second)))); err != nil {
+			return err
+		}
+		if err := ways[i%len(ways)](ctx, p); err != nil {
+			return err
+		}
+		if err := r.takeOver(ctx, p); err != nil {
+			return err
+		}
+	}
+	// The audit asks the primary alone.
+	return r.Check(ctx, CheckOptions{AuditAt: p.Primary().URL(Database)})
+}
+
+// takeOver makes the standby the primary, whose predecessor is dead, gives it a standby of its own,
+// and waits until everybody works.
+func (r *Round) takeOver(ctx context.Context, p *standby.Pair) error {
+	began := time.Now()
+	if err := p.Promote(ctx); err != nil {
+		return err
+	}
+	promoted := r.workloads[0].Acked()
+	// Commits wait until there is a standby again.
+	if err := p.Rebuild(ctx); err != nil {
+		return err
+	}
+	ended := time.Now()
+	if _, err := until(ctx, recoveryLimit, func() bool { return r.workloads[0].Acked() > promoted }); err != nil {
+		return err
+	}
+	first := "first_ack_ms"
+	r.Result.Extra[first] = max(r.Result.Extra[first], float64(time.Since(began).Milliseconds()))
+	return r.Recovered(ctx, ended)
+}
+
+// standbyAlive kills the primary while the standby follows.
+func (r *Round) standbyAlive(_ context.Context, p *standby.Pair) error {
+	r.FaultSoon()
+	p.Primary().Kill()
+	return nil
+}
+
+// commitsWait kills the standby and waits until a commit waits for it in vain.
+func (r *Round) commitsWait(ctx context.Context, p *standby.Pair) error {
+	p.Standby().Kill()
+	var failed error
+	ok, err := until(ctx, recoveryLimit, func() bool {
+		n, err := p.Waiting(ctx)
+		failed = err
+		return err != nil || n > 0
+	})
+	if !ok {
+		r.Invalid("no commit waited for the standby that is dead")
+	}
+	return errors.Join(err, failed)
+}
+
+// standbyDead kills first the standby and then the primary, whose commits wait. The primary comes back
+// once more, alone, and shows what its standby lacks; then it goes for good. What was not on the
+// standby must not have been acknowledged, and not have been shown.
+func (r *Round) standbyDead(ctx context.Context, p *standby.Pair) error {
+	if err := r.commitsWait(ctx, p); err != nil {
+		return err
+	}
+	r.FaultSoon()
+	p.Primary().Kill()
+	if err := p.Primary().Start(ctx); err != nil {
+		return err
+	}
+	if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(3*time.Second)))); err != nil {
+		return err
+	}
+	p.Primary().Kill()
+	return p.Standby().Start(ctx)
+}
+
+// waitCancelled has an operator cancel the sessions that wait for a dead standby: the server answers
+// success and a warning, and shows the rows. It must not become an acknowledgement.
+func (r *Round) waitCancelled(ctx context.Context, p *standby.Pair) error {
+	if err := r.commitsWait(ctx, p); err != nil {
+		return err
+	}
+	r.FaultSoon()
+	for range 10 {
+		n, err := p.CancelWaits(ctx)
+		if err != nil {
+			return err
+		}
+		r.Result.Extra["waits_cancelled"] += float64(n)
+		if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(200*time.Millisecond)))); err != nil {
+			return err
+		}
+	}
+	p.Primary().Kill()
+	return p.Standby().Start(ctx)
+}
