@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/topiq/topiq/torture/pollers"
 )
 
 func main() {
@@ -21,8 +23,8 @@ func main() {
 // run executes a command line and returns the exit code: 1 where anything is red or could not be
 // run.
 func run(ctx context.Context, args []string) int {
-	if len(args) > 0 && args[0] == pollersCommand {
-		return pollers(ctx, args[1:], os.Stdout, os.Stderr)
+	if len(args) > 0 && args[0] == pollers.Command {
+		return pollers.Run(ctx, args[1:], os.Stdout, os.Stderr)
 	}
 	var f flags
 	parser, err := kong.New(&f,

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -110,7 +111,7 @@ func (p *programme) rounds(ctx context.Context, chosen []nemesis.Nemesis) error 
 		}
 		for i := range rounds {
 			for _, engine := range n.Engines {
-				if len(p.flags.Engine) == 0 || contains(p.flags.Engine, engine) {
+				if len(p.flags.Engine) == 0 || slices.Contains(p.flags.Engine, engine) {
 					jobs = append(jobs, job{n, engine, p.flags.Seed + uint64(i)})
 				}
 			}
@@ -134,21 +135,13 @@ func (p *programme) rounds(ctx context.Context, chosen []nemesis.Nemesis) error 
 	return p.verdict(ctx)
 }
 
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
-}
-
 // round makes one round, tells of it and keeps its result.
 func (p *programme) round(ctx context.Context, env *nemesis.Env, j job) *report.Result {
 	dir := filepath.Join(p.dir, j.n.ID+"-"+j.engine+"-"+strconv.FormatUint(j.seed, 10))
 	r := nemesis.NewRound(env, &j.n, j.engine, j.seed, dir)
 	r.Run(ctx, &j.n)
 	result := &r.Result
+	result.Caught = result.Mistake != "" && sees(result.Mistake, result)
 	p.tell(result)
 	if p.flags.Results != "" && ctx.Err() == nil {
 		if err := report.Append(p.flags.Results, *result); err != nil {
@@ -176,15 +169,18 @@ func (p *programme) tell(r *report.Result) {
 	case r.Invalid != "":
 		word = "INVALID"
 	}
+	if r.Mistake != "" {
+		word = r.Mistake + ": " + word
+	}
 	_, _ = fmt.Fprintf(p.out, "%s %-4s %-8s seed %d  %5.1f s  %d %s, %d ops, %d acked, %d unknown (%d stored), lost %d dup %d ghost %d order %d gap %d other %d, recovery %d ms, rate %.0f → %.0f\n",
 		word, r.Nemesis, r.Engine, r.Seed, r.Seconds, r.Faults, r.FaultName, r.Ops, r.Acked, r.Unknown, r.UnknownStored,
 		r.Lost, r.Duplicate, r.Ghost, r.Reordered, r.Gap, r.Other, r.WorstRecovery(), r.RateBefore, r.RateAfter)
+	if r.Mistake != "" {
+		return // whether that was wanted is seen by the caller
+	}
 	if !r.Failed() {
 		p.passed++
 		return
-	}
-	if r.Mistake != "" {
-		return // that was wanted
 	}
 	for _, v := range r.Violations {
 		_, _ = fmt.Fprintln(p.out, "        ", v)

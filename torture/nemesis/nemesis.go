@@ -75,6 +75,6 @@ func All() []Nemesis {
 // processNemeses are those that need nothing but processes.
 func processNemeses() []Nemesis {
 	return []Nemesis{
-		killBroker(), killPostgres(), freeze(), restarts(), raceBrokers(), clockJumps(), smallPool(), upgrade(), everything(),
+		killBroker(), killPostgres(), freeze(), restarts(), raceBrokers(), clockJumps(), idlePollers(), smallPool(), upgrade(), everything(),
 	}
 }

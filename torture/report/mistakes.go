@@ -33,7 +33,7 @@ func catches(results []Result) []*caught {
 		c.rounds++
 		c.seconds += r.Seconds
 		c.topiq = r.Versions.Topiq
-		if r.Red() {
+		if r.Caught {
 			c.yes, c.saw = true, saw(r)
 		}
 	}

@@ -18,8 +18,8 @@ func results() []report.Result {
 		{Nemesis: "N2", Name: "kills", Engine: "sqlite", Seed: 3, FaultName: "kills", Faults: 1000, Invalid: "too slow", Versions: versions},
 		{Nemesis: "N2", Name: "kills", Engine: "sqlite", Seed: 7, FaultName: "kills", Faults: 1, Lost: 2, Versions: versions},
 		{Nemesis: "N1", Engine: "sqlite", Seed: 1, Mistake: "no_dedupe", Seconds: 2, Versions: versions},
-		{Nemesis: "N1", Engine: "sqlite", Seed: 2, Mistake: "no_dedupe", Seconds: 3, Duplicate: 4, Versions: versions},
-		{Nemesis: "N1", Engine: "sqlite", Seed: 2, Mistake: "never", Seconds: 3, Versions: versions},
+		{Nemesis: "N1", Engine: "sqlite", Seed: 2, Mistake: "no_dedupe", Seconds: 3, Duplicate: 4, Caught: true, Versions: versions},
+		{Nemesis: "N1", Engine: "sqlite", Seed: 2, Mistake: "never", Seconds: 3, Other: 1, Versions: versions},
 	}
 }
 

@@ -53,8 +53,9 @@ type Result struct {
 	Invalid string `json:"invalid,omitempty"`
 	Error   string `json:"error,omitempty"`
 
-	// Mistake is the classic mistake that was switched on.
+	// Mistake is the classic mistake that was switched on, and Caught says that a violation shows it.
 	Mistake  string   `json:"mistake,omitempty"`
+	Caught   bool     `json:"caught,omitempty"`
 	Versions Versions `json:"versions"`
 }
 

@@ -106,14 +106,19 @@ func sums(results []Result) []*sum {
 		list[j].add(r)
 	}
 	slices.SortStableFunc(list, func(a, b *sum) int {
-		return cmp.Or(cmp.Compare(numberOf(a.nemesis), numberOf(b.nemesis)), cmp.Compare(a.engine, b.engine))
+		return cmp.Or(cmp.Compare(numberOf(a.nemesis), numberOf(b.nemesis)), cmp.Compare(a.nemesis, b.nemesis), cmp.Compare(a.engine, b.engine))
 	})
 	return list
 }
 
-// numberOf is the number in the name of a nemesis, so that N2 comes before N10.
+// numberOf is the number in the name of a nemesis, so that N2 comes before N10; those without one
+// come last.
 func numberOf(id string) int {
-	n, _ := strconv.Atoi(strings.TrimLeft(id, "N"))
+	digits, _, _ := strings.Cut(strings.TrimPrefix(id, "N"), "-")
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return 1000
+	}
 	return n
 }
 
