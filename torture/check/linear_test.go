@@ -219,7 +219,8 @@ func TestViolations(t *testing.T) {
 		}, "I14: e of epoch 1", other},
 		"a fenced session was answered well": {func(b *book) {
 			b.add(history.Op{Kind: history.Register, Name: "p", Outcome: history.OK, Epoch: 2, Seq: history.None, NextSeq: 4})
-			b.produce(history.OK, 3, 3, "d").Duplicate = true
+			b.produce(history.OK, 4, 4, "e")
+			b.stored("a", "b", "c", "d", "e")
 		}, "succeeded, although epoch 2", other},
 		"a register told of more than there is": {func(b *book) {
 			b.add(history.Op{Kind: history.Register, Name: "p", Outcome: history.OK, Epoch: 2, Seq: history.None, NextSeq: 5})
@@ -268,6 +269,18 @@ func ghost(f *check.Findings) int     { return f.Ghost }
 func reordered(f *check.Findings) int { return f.Reordered }
 func gap(f *check.Findings) int       { return f.Gap }
 func other(f *check.Findings) int     { return f.Other }
+
+// TestRepeatOfFencedSession: where the answer to a COMMIT was lost, the broker looks for the seq before it
+// judges the session (P9), and tells of what the register of the next session knew.
+func TestRepeatOfFencedSession(t *testing.T) {
+	t.Parallel()
+	b := clean()
+	b.add(history.Op{Kind: history.Register, Name: "p", Outcome: history.OK, Epoch: 2, Seq: history.None, NextSeq: 4})
+	b.produce(history.OK, 3, 3, "d").Duplicate = true
+	if f, _ := b.check(); f.Violations() > 0 {
+		t.Error(f.Sentences)
+	}
+}
 
 // TestLossThatIsShown: what an earlier incarnation had is excused where the rules say so, and what
 // the last one acknowledged is not.

@@ -47,7 +47,7 @@ func cutCommitRound(ctx context.Context, r *Round) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.Workload(ctx, workload.Options{Rate: 600}); err != nil {
+	if _, err := r.Workload(ctx, workload.Options{Rate: 600, Producers: 12}); err != nil {
 		return err
 	}
 	l.setPolicy(cutPolicy())

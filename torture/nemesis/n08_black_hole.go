@@ -39,13 +39,13 @@ func blackHoleRound(ctx context.Context, r *Round, holes [][2]time.Duration) err
 	}
 	// Two workloads on the same topics. The second has clients of the other broker alone, which never
 	// wait for the one in the hole: they measure.
-	w, err := r.Workload(ctx, workload.Options{Prefix: "n8", Unsequenced: -1})
+	w, err := r.Workload(ctx, workload.Options{Prefix: "n8", Producers: 12, Unsequenced: -1})
 	if err != nil {
 		return err
 	}
 	if _, err := r.Workload(ctx, workload.Options{
 		Prefix: "n8", URLs: []string{l.brokers[1].URL()}, Unsequenced: 3, Rate: 60,
-		Producers: -1, Takeovers: -1, Readers: -1, Pollers: -1, Consumers: -1, Plain: -1, Seekers: -1,
+		Producers: -1, Takeovers: -1, Pollers: -1, Consumers: -1, Plain: -1, Seekers: -1,
 	}); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func slowDatabaseRound(ctx context.Context, r *Round) error {
 		return err
 	}
 	b := l.brokers[0]
-	if _, err := r.Workload(ctx, workload.Options{}); err != nil {
+	if _, err := r.Workload(ctx, workload.Options{Producers: 12}); err != nil {
 		return err
 	}
 	flood, err := startFlood(ctx, b)
