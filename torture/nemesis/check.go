@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,6 +104,7 @@ func (r *Round) judge(o CheckOptions, final *check.Final, findings check.Finding
 	}
 	found, counts := check.Linear(ops, final, o.Rules)
 	found.Add(findings)
+	r.search(o, ops, final)
 	found.Add(check.KnownProducers(final))
 	res := &r.Result
 	res.Ops, res.Acked, res.Unknown, res.UnknownStored = counts.Ops, counts.Acked, counts.Unknown, counts.UnknownStored
@@ -120,6 +122,29 @@ func (r *Round) judge(o CheckOptions, final *check.Final, findings check.Finding
 		r.Invalid("no fault came while a request to produce was under way")
 	case r.cut && res.Unknown == 0:
 		r.Invalid("no outcome was unknown, so that nothing was cut")
+	}
+}
+
+// searchTime bounds the search for an order that explains a short history.
+const searchTime = 20 * time.Second
+
+// search has the short histories judged by another checker.
+func (r *Round) search(o CheckOptions, ops []*history.Op, final *check.Final) {
+	for _, w := range r.workloads {
+		topic := final.Topics[w.ShortTopic()]
+		if topic == nil || o.Rules.MayLose {
+			continue
+		}
+		short := slices.DeleteFunc(slices.Clone(ops), func(op *history.Op) bool { return op.Topic != w.ShortTopic() })
+		result, n := check.Search(short, &topic.Contents[0], searchTime)
+		switch result {
+		case check.Explained:
+			r.Result.Extra["searched_operations"] += float64(n)
+		case check.Undecided:
+			r.Result.Extra["undecided_searches"]++
+		default:
+			r.violation("no order of the %d operations on %s explains what clients were told and what is there", n, w.ShortTopic())
+		}
 	}
 }
 

@@ -135,18 +135,23 @@ func (b *Broker) healthy(ctx context.Context) bool {
 		return false
 	}
 	_ = conn.Close()
-	status, err := b.get(ctx, "/healthz")
-	return err == nil && status == http.StatusOK
+	return b.Healthy(ctx, 2*time.Second)
 }
 
 // Ready says whether /readyz answers 200, and which status it gives otherwise (0: no answer).
 func (b *Broker) Ready(ctx context.Context) (status int, ok bool) {
-	status, err := b.get(ctx, "/readyz")
+	status, err := b.get(ctx, "/readyz", 2*time.Second)
 	return status, err == nil && status == http.StatusOK
 }
 
-func (b *Broker) get(ctx context.Context, path string) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+// Healthy says whether /healthz answers 200 within a time.
+func (b *Broker) Healthy(ctx context.Context, atMost time.Duration) bool {
+	status, err := b.get(ctx, "/healthz", atMost)
+	return err == nil && status == http.StatusOK
+}
+
+func (b *Broker) get(ctx context.Context, path string, atMost time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL()+path, http.NoBody)
 	if err != nil {

@@ -23,6 +23,7 @@ type client struct {
 	rand        *rand.Rand
 	at          int // the broker it talks to
 	incarnation string
+	short       bool // it works on the topic with a short history
 }
 
 // call is one request; wireclient has its forms.

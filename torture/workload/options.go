@@ -27,6 +27,10 @@ type Options struct {
 	Plain       int // consume without one (default 1)
 	Seekers     int // set the offset of a consumer and look at it (default 1)
 
+	// NoShort leaves out the topic with a short history: a few clients of its own, whose operations
+	// another checker searches for an order that explains them all.
+	NoShort bool
+
 	// Rate is how many requests to produce a second all clients together send; default 400.
 	Rate int
 	// Timeout of one attempt; default 3 s. A long poll gets its wait on top.

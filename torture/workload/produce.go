@@ -32,7 +32,7 @@ type batch struct {
 // produceAlone is a named producer that opens a session and keeps it; where the history of the
 // topic changed, it opens another.
 func (c *client) produceAlone() {
-	for !c.w.stopped() {
+	for !c.w.stopped() && !c.enough() {
 		s := c.open()
 		if s == nil {
 			return
@@ -45,8 +45,10 @@ func (c *client) produceAlone() {
 // sending until they are fenced (I14).
 func (c *client) produceInTurns() {
 	running := make(chan struct{}, 3) // sessions at a time
-	for !c.w.stopped() {
-		next := &client{w: c.w, topic: c.topic, name: c.name, rand: newRand(c.rand), at: c.at, incarnation: c.incarnation}
+	for !c.w.stopped() && !c.enough() {
+		next := &client{
+			w: c.w, topic: c.topic, name: c.name, rand: newRand(c.rand), at: c.at, incarnation: c.incarnation, short: c.short,
+		}
 		select {
 		case running <- struct{}{}:
 		case <-c.w.stopping:
@@ -127,6 +129,13 @@ func (s *session) run(done func() bool) {
 			if !s.send(s.mutant(), true) {
 				return
 			}
+		}
+		if s.c.short {
+			s.c.w.sleep(time.Duration(float64(shortPause) * (0.5 + s.c.rand.Float64())))
+			if s.c.w.short.Add(1) > shortOps {
+				return
+			}
+			continue
 		}
 		s.c.pace(clients)
 	}

@@ -32,6 +32,7 @@ type Workload struct {
 	group  sync.WaitGroup
 
 	inFlight   atomic.Int64 // requests to produce
+	short      atomic.Int64 // operations on the topic with a short history
 	everywhere atomic.Int64 // requests that were sent to all brokers at once
 
 	mu       sync.Mutex
@@ -71,6 +72,9 @@ func Start(ctx context.Context, o Options) (*Workload, error) {
 		w.topics = append(w.topics, fmt.Sprintf("%s-t%d", o.Prefix, i))
 	}
 	w.start()
+	if !o.NoShort {
+		w.startShort()
+	}
 	return w, nil
 }
 
