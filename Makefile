@@ -22,7 +22,7 @@ DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Build and run a server on an embedded file (ARGS: flags of topiq serve)
@@ -40,6 +40,7 @@ test: postgres curl ## Run all tests with the race detector, PostgreSQL included
 	CGO_ENABLED=1 go test -race $(ARGS) ./...
 	go test -tags faults,badideas ./fault
 	go test -tags faults,badideas -run 'Fault|Mistake' ./service ./api ./db/... ./cmd/topiq
+	cd torture && CGO_ENABLED=1 go test -race -short $(ARGS) ./...
 
 # An hour each finds what a quarter of a minute cannot; the short run keeps the targets alive.
 FUZZTIME ?= 1h
@@ -47,6 +48,29 @@ export FUZZTIME
 .PHONY: fuzz
 fuzz: ## Run all fuzz targets, FUZZTIME=1h each (a number with x is executions, such as 10000x)
 	@.ci/fuzz
+
+# The fault suite, see torture/README.md. ROUNDS is of each nemesis on each engine.
+ROUNDS ?= 0
+ONLY ?=
+ENGINE ?=
+SEED ?= 0
+RESULTS ?=
+TORTURE = mkdir -p bin && (cd torture && go build -o ../bin/torture .) && bin/torture --root . --seed $(SEED) \
+	$(if $(ONLY),--only $(ONLY)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(RESULTS),--results $(RESULTS)) $(ARGS)
+
+.PHONY: torture
+torture: ## Break topiq in every way and check that nothing is lost, about 4 minutes (ROUNDS, ONLY=N1,N7, ENGINE, SEED, RESULTS=FILE)
+	@torture/install.sh
+	$(TORTURE) --rounds $(ROUNDS)
+
+.PHONY: torture-mistakes
+torture-mistakes: ## Switch on each classic mistake, and fail unless the suite catches it (SEED, RESULTS=FILE)
+	@torture/install.sh
+	$(TORTURE) --mistakes
+
+.PHONY: torture-table
+torture-table: ## Write the tables of all rounds in RESULTS=FILE into docs/guarantees.md
+	$(TORTURE) --rounds=-1 --table docs/guarantees.md
 
 .PHONY: test-browser
 test-browser: ## Try Swagger UI in a real browser, installing Chromium if need be (Debian, as root)
@@ -86,6 +110,7 @@ lint: gen/tools/openapi-lint/node_modules/.package-lock.json ## Run the linters,
 	$(GOLANGCI_LINT) run $(ARGS)
 	$(GOLANGCI_LINT) run --build-tags faults,badideas $(ARGS)
 	cd api/browsertest && $(GOLANGCI_LINT) run --build-tags browser $(ARGS)
+	cd torture && go vet ./... && $(GOLANGCI_LINT) run $(ARGS)
 	@echo npm run lint # Its notes are of interest only where it fails.
 	@cd gen/tools/openapi-lint && notes=$$(npm run --silent lint 2>&1) || { echo "$$notes"; exit 1; }
 	@dead=$$($(DEADCODE) -test ./...); \

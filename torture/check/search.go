@@ -237,8 +237,8 @@ func (s logState) produce(e *event) []logState {
 	var next []logState
 	stored := e.seq != history.None && p.next >= e.seq+e.n && s.end > e.offset
 	// An acknowledged duplicate was stored before, unless this very request had stored it and found
-	// that out by running again (P9).
-	if e.outcome == history.Info || e.duplicate && stored && p.epoch == e.epoch {
+	// that out by running again; then the session may have been fenced meanwhile (P9).
+	if e.outcome == history.Info || e.duplicate && stored {
 		next = append(next, s)
 	}
 	if s.end == e.offset && (e.seq == history.None || p.next == e.seq && p.epoch == e.epoch) && e.n > 0 {
