@@ -14,6 +14,9 @@ import (
 	"github.com/topiq/topiq/torture/server"
 )
 
+// lineConns is the most connections that a broker behind a proxy may have: hardly more than it needs.
+const lineConns = "10"
+
 // lines are the ways of brokers to one PostgreSQL server, a proxy for each.
 type lines struct {
 	direct  string // the address of the database without a proxy
@@ -28,6 +31,8 @@ func (r *Round) lines(ctx context.Context, n int, o BrokerOptions) (*lines, erro
 		return nil, err
 	}
 	l := &lines{direct: pg.URL(Database)}
+	// A connection costs the server a process. Where faults end them by the dozen, fewer come back sooner.
+	o.Args = append([]string{"--max-conns", lineConns}, o.Args...)
 	for range n {
 		proxy, err := pgproxy.Start(ctx, l.direct, r.Rand.Uint64())
 		if err != nil {
