@@ -17,15 +17,15 @@ import (
 
 // version is where a version of control groups keeps what we need.
 type version struct {
-	root, limit, swap, noSwap, events, used string
+	root, limit, swap, noSwap, events string
 }
 
 // versions lists both; the first that is there counts. In version 1 the limit of memory and swap together has to be no
 // less than that of memory, and in version 2 swap has one of its own.
 func versions(system string) []version {
 	return []version{
-		{filepath.Join(system, "memory"), "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "", "memory.oom_control", "memory.usage_in_bytes"},
-		{system, "memory.max", "memory.swap.max", "0", "memory.events", "memory.current"},
+		{filepath.Join(system, "memory"), "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "", "memory.oom_control"},
+		{system, "memory.max", "memory.swap.max", "0", "memory.events"},
 	}
 }
 
@@ -82,15 +82,6 @@ func (g *Group) writeSwap(value string) error {
 		return err
 	}
 	return nil
-}
-
-// Used is how many bytes of memory the group uses now, the page cache of its files included.
-func (g *Group) Used() (int64, error) {
-	content, err := os.ReadFile(filepath.Join(g.path, g.version.used))
-	if err != nil {
-		return 0, fmt.Errorf("memlimit: %w", err)
-	}
-	return strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
 }
 
 func find(system string) (version, error) {

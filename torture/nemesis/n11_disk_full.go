@@ -50,7 +50,7 @@ func (r *Round) fullSQLite(ctx context.Context) error {
 		return err
 	}
 	for i := range 3 {
-		if err := r.fill(ctx, d, hasCode("storage_full")); err != nil {
+		if err := r.fill(ctx, d, hasCode("storage_full"), nil); err != nil {
 			return err
 		}
 		powerless := i == 1
@@ -81,8 +81,9 @@ func (r *Round) fullSQLite(ctx context.Context) error {
 	return r.Check(ctx, CheckOptions{})
 }
 
-// fill fills a disk under traffic and waits until requests to produce meet it.
-func (r *Round) fill(ctx context.Context, d *disk.Disk, met func(*history.Op) bool) error {
+// fill fills a disk under traffic and waits until requests to produce meet it. use, if there is one,
+// uses up what a server has set aside.
+func (r *Round) fill(ctx context.Context, d *disk.Disk, met func(*history.Op) bool, use func()) error {
 	if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(time.Second)))); err != nil {
 		return err
 	}
@@ -93,6 +94,9 @@ func (r *Round) fill(ctx context.Context, d *disk.Disk, met func(*history.Op) bo
 		// What the servers give back meanwhile is taken as well.
 		if failed = d.Fill(0); failed != nil {
 			return true
+		}
+		if use != nil {
+			use()
 		}
 		return r.since(now, history.Produce, met) >= 3
 	})
@@ -127,11 +131,12 @@ func (r *Round) fullPostgres(ctx context.Context) error {
 		return err
 	}
 	for _, full := range []*disk.Disk{wal, data, wal, data} {
-		met := hasCode("storage_full")
+		met, use := hasCode("storage_full"), func() {}
 		if full == wal {
-			met = refused
+			// Old files of the log wait to be used again. The server that has stopped cannot be asked.
+			met, use = refused, func() { _ = pg.Exec(ctx, "postgres", "SELECT pg_switch_wal()") }
 		}
-		if err := r.fill(ctx, full, met); err != nil {
+		if err := r.fill(ctx, full, met, use); err != nil {
 			return err
 		}
 		if err := full.Free(); err != nil {

@@ -150,7 +150,7 @@ func (r *Round) readOnlyFile(ctx context.Context, b *server.Broker, file string)
 	if err := unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		return err
 	}
-	r.mustRefuse(ctx, b, "is read-only", "read-only")
+	r.mustRefuse(ctx, b, "is read-only", "readonly")
 	unmount()
 	ended := time.Now()
 	if err := b.Start(ctx); err != nil {

@@ -83,7 +83,12 @@ const (
 
 // damageAll damages copies of a store in every way and looks at what a broker makes of each.
 func (r *Round) damageAll(ctx context.Context, kept string) error {
-	whole, verdict, err := r.look(ctx, kept, nil)
+	// The broker that looks changes what it looks at.
+	looked := r.Path("whole.db")
+	if err := copyStore(kept, looked); err != nil {
+		return err
+	}
+	whole, verdict, err := r.look(ctx, looked, nil)
 	if err != nil {
 		return err
 	}

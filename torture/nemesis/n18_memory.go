@@ -3,6 +3,9 @@ package nemesis
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"time"
 
 	"github.com/topiq/topiq/torture/memlimit"
@@ -32,14 +35,11 @@ func MemoryGroup() Need {
 const (
 	lowestLimit  = 64 << 20
 	highestLimit = 256 << 20
-	// squeeze is how much less there is each time, and squeezeEvery how often.
-	squeeze      = 2 << 20
-	squeezeEvery = 20 * time.Millisecond
 	killLimit    = 20 * time.Second
 )
 
-// memoryLimitRound runs a broker in a control group, with large messages, and takes memory away from
-// it until the kernel kills it.
+// memoryLimitRound runs a broker in a control group, with large messages, in which memory runs out until
+// the kernel kills it.
 func memoryLimitRound(ctx context.Context, r *Round) error {
 	g, err := memlimit.New(highestLimit)
 	if err != nil {
@@ -59,10 +59,9 @@ func memoryLimitRound(ctx context.Context, r *Round) error {
 		return err
 	}
 	for kills := 1; kills <= 3; kills++ {
-		if err := g.Limit(lowestLimit + r.Rand.Int64N(highestLimit-lowestLimit)); err != nil {
-			return err
-		}
-		if err := server.Pause(ctx, time.Second+time.Duration(r.Rand.Int64N(int64(2*time.Second)))); err != nil {
+		// Where it uses more already the limit stays where it is.
+		_ = g.Limit(lowestLimit + r.Rand.Int64N(highestLimit-lowestLimit))
+		if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(time.Second)))); err != nil {
 			return err
 		}
 		if err := r.squeeze(ctx, b, g, kills); err != nil {
@@ -79,30 +78,32 @@ func memoryLimitRound(ctx context.Context, r *Round) error {
 	return r.Check(ctx, CheckOptions{})
 }
 
-// squeeze leaves the broker less and less memory until the kernel has killed it for the n-th time.
+// squeeze has a neighbour in the group take all memory, until the kernel has killed the broker for the n-th
+// time. The kernel is told to prefer the broker to the neighbour.
 func (r *Round) squeeze(ctx context.Context, b *server.Broker, g *memlimit.Group, n int) error {
-	r.FaultSoon()
 	b.Expect()
-	used, err := g.Used()
+	r.FaultSoon()
+	score := fmt.Sprintf("/proc/%d/oom_score_adj", b.Pid())
+	if err := os.WriteFile(score, []byte("1000"), 0); err != nil {
+		return err
+	}
+	line := append(g.Prefix(), "tail", "/dev/zero")
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	neighbour := exec.CommandContext(ctx, line[0], line[1:]...)
+	if err := neighbour.Start(); err != nil {
+		return err
+	}
+	killed, err := until(ctx, killLimit, func() bool { return !b.Running() })
+	cancel()
+	_ = neighbour.Wait() // it was killed
 	if err != nil {
 		return err
 	}
-	limit := min(used, highestLimit)
-	for began := time.Now(); b.Running(); {
-		if time.Since(began) > killLimit {
-			r.Invalid("the kernel did not kill the broker within %s, with %d MiB for it", killLimit, limit>>20)
-			b.Kill()
-			return nil
-		}
-		if limit > squeeze {
-			limit -= squeeze
-		}
-		// A limit that does not leave it what it holds is refused by some kernels; the next is tried anyway, and
-		// meanwhile it must not get more than the last that was taken.
-		_ = g.Limit(limit)
-		if err := server.Pause(ctx, squeezeEvery); err != nil {
-			return err
-		}
+	if !killed {
+		r.Invalid("the kernel did not kill the broker within %s", killLimit)
+		b.Kill()
+		return nil
 	}
 	kills, err := g.Kills()
 	if err == nil && kills < n {
