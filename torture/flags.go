@@ -24,12 +24,12 @@ type flags struct {
 	Rounds   int      `default:"0" help:"Rounds of each nemesis on each engine; 0 is the short programme."`
 	Seed     uint64   `default:"0" help:"Seed of the first round; round i has seed+i. 0 is a random one."`
 	Results  string   `placeholder:"FILE" help:"Append the result of each round to this file, one JSON object a line."`
-	Table    string   `placeholder:"FILE" help:"Write the tables of all results into this document, between its marks. Without anything else to run: -rounds=-1."`
+	Table    string   `placeholder:"FILE" help:"Write the tables of all results into this document, between its marks. With --rounds=-1 nothing else is done."`
 	Mistakes bool     `help:"Tests of the tests: switch on each classic mistake, and fail unless it is caught."`
 	Mistake  []string `help:"With --mistakes: only these."`
 	Keep     bool     `help:"Keep the directories of all rounds, not only of those that fail."`
 	Dir      string   `help:"Where rounds work; default a new directory below the system's for temporary files." placeholder:"DIR"`
-	Parallel int      `default:"1" help:"Rounds at a time."`
+	Parallel int      `default:"2" help:"Rounds at a time; one at a time with --mistakes."`
 	Race     bool     `help:"Build the brokers with the race detector."`
 	Root     string   `default:"" help:"The root of topiq's sources; default .. or ." placeholder:"DIR"`
 	Old      string   `default:"6405f4c" help:"The commit of the earlier version for N24."`

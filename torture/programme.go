@@ -49,7 +49,7 @@ func (p *programme) prepare(ctx context.Context) (err error) {
 	if err := b.findRoot(); err != nil {
 		return err
 	}
-	p.env = nemesis.Env{Log: p.log}
+	p.env = nemesis.Env{Log: p.log, Short: p.flags.Rounds == 0 && !p.flags.Mistakes}
 	if p.env.Topiq, err = b.build(ctx, "topiq", "faults"); err != nil {
 		return err
 	}

@@ -21,14 +21,14 @@ func killBroker() Nemesis {
 // so each time it passes.
 func killPoints() []string {
 	return []string{
-		"produce.before_begin=kill@0.01", "produce.after_lock=kill@0.01", "produce.after_check=kill@0.01",
-		"produce.after_insert=kill@0.01", "produce.before_commit=kill@0.01", "produce.after_commit_before_reply=kill@0.01",
-		"produce.mid_reply=kill@0.005", "group.before_flush=kill@0.01", "group.after_flush_before_fanout=kill@0.01",
+		"produce.before_begin=kill@0.05", "produce.after_lock=kill@0.05", "produce.after_check=kill@0.05",
+		"produce.after_insert=kill@0.05", "produce.before_commit=kill@0.05", "produce.after_commit_before_reply=kill@0.05",
+		"produce.mid_reply=kill@0.03", "group.before_flush=kill@0.05", "group.after_flush_before_fanout=kill@0.05",
 		"offset.before_commit=kill@0.05", "offset.after_commit=kill@0.05",
 	}
 }
 
-// killBrokerRound kills a broker twenty times: half of them at a random time, half at a fault point,
+// killBrokerRound kills a broker again and again: half of the times at a random time, half at a fault point,
 // where it kills itself.
 func killBrokerRound(ctx context.Context, r *Round) error {
 	brokers, err := r.Brokers(ctx, 1, BrokerOptions{})
@@ -41,7 +41,7 @@ func killBrokerRound(ctx context.Context, r *Round) error {
 	}
 	points := killPoints()
 	next := r.Rand.IntN(len(points))
-	for i := range 22 {
+	for i := range r.Times(22) {
 		if i%2 == 0 {
 			if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(600*time.Millisecond)))); err != nil {
 				return err
@@ -73,12 +73,12 @@ func (r *Round) killAtPoint(ctx context.Context, b *server.Broker, point string)
 		return err
 	}
 	b.Expect()
-	timer := time.NewTimer(30 * time.Second)
+	timer := time.NewTimer(time.Minute)
 	defer timer.Stop()
 	select {
 	case <-b.Ended():
 	case <-timer.C:
-		return fmt.Errorf("the broker did not kill itself at %s in 30 s", point)
+		return fmt.Errorf("the broker did not kill itself at %s in a minute", point)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -16,7 +16,7 @@ func killPostgres() Nemesis {
 	}
 }
 
-// killPostgresRound kills the server under two brokers five times. The brokers are not restarted: they
+// killPostgresRound kills the server under two brokers again and again. The brokers are not restarted: they
 // must find the server again by themselves.
 func killPostgresRound(ctx context.Context, r *Round) error {
 	pg, err := r.Postgres(ctx, PostgresOptions{})
@@ -29,7 +29,7 @@ func killPostgresRound(ctx context.Context, r *Round) error {
 	if _, err := r.Workload(ctx, workload.Options{}); err != nil {
 		return err
 	}
-	for range 5 {
+	for range r.Times(8) {
 		if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(time.Second)))); err != nil {
 			return err
 		}

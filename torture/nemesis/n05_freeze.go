@@ -32,7 +32,7 @@ func freezeRound(ctx context.Context, r *Round) error {
 	if _, err := r.Workload(ctx, workload.Options{Takeovers: 3, Takeover: 400 * time.Millisecond}); err != nil {
 		return err
 	}
-	const pauses = 6
+	pauses := r.Times(8)
 	for i := range pauses {
 		span := 100*time.Millisecond + time.Duration(r.Rand.Int64N(int64(1200*time.Millisecond)))
 		if i == pauses/2 {

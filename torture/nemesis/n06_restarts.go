@@ -20,7 +20,7 @@ func restarts() Nemesis {
 // restartsRound starts three brokers (one on SQLite) at the same moment on a database without a
 // schema, and then restarts each every 0.2 to 3 seconds, on its own.
 func restartsRound(ctx context.Context, r *Round) error {
-	n, span := 1, 10*time.Second
+	n, span := 1, time.Duration(r.Times(20))*time.Second
 	if r.Engine == Postgres {
 		n = 3
 	}

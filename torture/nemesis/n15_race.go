@@ -16,9 +16,6 @@ func raceBrokers() Nemesis {
 	}
 }
 
-// raceSpan is how long the brokers race in one round.
-const raceSpan = 12 * time.Second
-
 // raceBrokersRound lets two brokers and then four race: every request goes to all of them at the same
 // moment, so that each is a race of as many transactions for one seq. Sessions are taken over
 // meanwhile, and the ordinary clients work on.
@@ -39,7 +36,7 @@ func raceBrokersRound(ctx context.Context, r *Round) error {
 			return err
 		}
 		before := w.SentEverywhere()
-		if err := server.Pause(ctx, raceSpan/2); err != nil {
+		if err := server.Pause(ctx, time.Duration(r.Times(16))*time.Second/2); err != nil {
 			return err
 		}
 		r.FaultsMade(w.SentEverywhere() - before)

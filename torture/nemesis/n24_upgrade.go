@@ -32,16 +32,17 @@ func upgradeRound(ctx context.Context, r *Round) error {
 		return err
 	}
 	// Its clients get no answer until it runs, and go elsewhere.
-	w, err := r.Workload(ctx, workload.Options{})
-	if err != nil {
+	if _, err := r.Workload(ctx, workload.Options{}); err != nil {
 		return err
 	}
-	_ = w
 	r.FaultSoon()
-	// The first start is killed in the middle: what a migration has done by then must not matter.
+	// The first start is killed in the middle, between two migrations where there are two: what has
+	// been done by then must not matter.
+	added.Configure(func(c *server.BrokerConfig) { c.Env = append(c.Env, "TOPIQ_FAULTS=migrate.between_steps=kill") })
 	if err := added.Launch(); err != nil {
 		return err
 	}
+	added.Configure(func(c *server.BrokerConfig) { c.Env = c.Env[:len(c.Env)-1] })
 	if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(150*time.Millisecond)))); err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func upgradeRound(ctx context.Context, r *Round) error {
 		return err
 	}
 	all := append([]*server.Broker{added}, brokers...)
-	for range 6 {
+	for range r.Times(8) {
 		if err := r.killOne(ctx, all[r.Rand.IntN(len(all))]); err != nil {
 			return err
 		}

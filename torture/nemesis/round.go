@@ -22,6 +22,7 @@ type Env struct {
 	Mistaken string                 // likewise, with the classic mistakes; empty unless they are tried
 	Mistake  string                 // the mistake to make in every broker, empty for none
 	Settings []string               // more settings of every PostgreSQL server, for mistakes of settings
+	Short    bool                   // the short programme: fewer faults in each round
 	Template string                 // a data directory made by initdb, to copy
 	Old      func() (string, error) // builds the earlier version, once
 	Versions report.Versions
@@ -63,6 +64,14 @@ func NewRound(env *Env, n *Nemesis, engine string, seed uint64, dir string) *Rou
 			Mistake: env.Mistake, Versions: env.Versions, Extra: map[string]float64{},
 		},
 	}
+}
+
+// Times is how often a round does something: n times, and half as often in the short programme.
+func (r *Round) Times(n int) int {
+	if r.Env.Short {
+		return max(n/2, 1)
+	}
+	return n
 }
 
 // Cleanup calls f when the round is over; the last one first.
