@@ -70,27 +70,27 @@ func blackHoleRound(ctx context.Context, r *Round, holes [][2]time.Duration) err
 	return r.Check(ctx, CheckOptions{AuditAt: l.direct})
 }
 
-// stalled notes the longest time in which the second broker acknowledged nothing on a topic.
+// stalled notes the longest time in which the second broker acknowledged nothing on a topic on which it had
+// before.
 func (r *Round) stalled(from, to int64, hole time.Duration) {
 	last, worst := map[string]int64{}, time.Duration(0)
-	for _, topic := range r.workloads[0].Topics() {
-		last[topic] = from
-	}
-	gap := func(topic string, at int64) {
-		worst = max(worst, time.Duration(at-last[topic]))
-		last[topic] = max(last[topic], at)
-	}
 	for _, op := range r.workloads[0].Recorder().Ops() {
-		measures := op.Kind == history.Produce && strings.HasPrefix(op.Client, "n8-u")
-		if measures && op.Outcome == history.OK && op.Return > from && op.Return < to {
-			gap(op.Topic, op.Return)
+		if op.Kind != history.Produce || op.Outcome != history.OK || op.Return >= to || !strings.HasPrefix(op.Client, "n8-u") {
+			continue
 		}
+		if since, ok := last[op.Topic]; ok {
+			worst = max(worst, time.Duration(op.Return-since))
+		}
+		last[op.Topic] = max(last[op.Topic], op.Return, from)
 	}
-	for topic := range last {
-		gap(topic, to)
+	for _, since := range last {
+		worst = max(worst, time.Duration(to-since))
 	}
 	r.Result.Extra["stall_ms"] = max(r.Result.Extra["stall_ms"], float64(worst.Milliseconds()))
 	r.Log.Info("black hole", "length", hole, "longest_stall_through_the_other_broker", worst)
+	if len(last) == 0 {
+		r.Invalid("the clients that measure had stored nothing")
+	}
 	if worst > stallLimit {
 		r.Violation("a broker in a black hole of %s kept a topic from the other for %s", hole, worst)
 	}
