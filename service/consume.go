@@ -98,7 +98,7 @@ func (b *Broker) consumeAt(ctx context.Context, r *ConsumeRequest, w window, wai
 	result.Messages = messages
 	result.Offset += Offset(len(messages))
 	if fault.Mistake("consume_advances_at_read") {
-		b.positions.commit(Consumer{ID: r.Consumer, Topic: v.id}, result.Offset)
+		b.positions.commit(Consumer{ID: r.Consumer, Topic: v.id}, result.Offset, v.head.Incarnation)
 	}
 	return result, err
 }
