@@ -11,19 +11,18 @@ import (
 )
 
 // lose makes the answer of a call disappear: it has happened, and nobody knows.
-func lose[T any](do func() (T, error)) (T, error) {
-	var none T
+func lose(do func() (service.AppendPlan, error)) error {
 	if _, err := do(); err != nil {
-		return none, err
+		return err
 	}
-	return none, service.ErrOutcomeUnknown
+	return service.ErrOutcomeUnknown
 }
 
 // loseFirst loses the answers of the first n appends.
 func loseFirst(n int) hook[service.AppendPlan] {
 	return func(call int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
 		if call <= n {
-			return lose(do)
+			return service.AppendPlan{}, lose(do)
 		}
 		return do()
 	}
@@ -111,7 +110,7 @@ func TestMessageWithoutSeqIsNotRunAgain(t *testing.T) {
 			case 1:
 				<-block // so that the others form one group
 			case 2:
-				return lose(do)
+				return service.AppendPlan{}, lose(do)
 			case 3:
 				<-again
 			}
@@ -153,7 +152,7 @@ func TestOutcomeStaysUnknownWithoutAStore(t *testing.T) {
 		p := f.named("p")
 		store.append = func(call int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
 			if call == 1 {
-				return lose(do)
+				return service.AppendPlan{}, lose(do)
 			}
 			return service.AppendPlan{}, service.ErrUnavailable
 		}
@@ -191,7 +190,7 @@ func TestResolvingEndsWhereItIsUseless(t *testing.T) {
 				p := f.named("p")
 				store.append = func(call int, do func() (service.AppendPlan, error)) (service.AppendPlan, error) {
 					if call == 1 {
-						return lose(do)
+						return service.AppendPlan{}, lose(do)
 					}
 					return service.AppendPlan{}, failure
 				}
@@ -241,11 +240,11 @@ func TestTopicDeletedWhileNobodyKnows(t *testing.T) {
 		if call > 1 {
 			return do()
 		}
-		plan, err := lose(do)
+		lost := lose(do)
 		if deleted := store.Store.DeleteTopic(t.Context(), topicName, time.Now()); deleted != nil {
 			t.Error(deleted)
 		}
-		return plan, err
+		return service.AppendPlan{}, lost
 	}
 	_, err := f.send(p, 0, "a")
 	want(t, "code", service.CodeOf(err), service.CodeOutcomeUnknown)

@@ -151,12 +151,16 @@ func TestCancelledStandbyWaitIsRunAgain(t *testing.T) {
 	execute(t, cluster.URL(), "SELECT pg_reload_conf()")
 	var acked atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
+	next, done := make(chan struct{}, 1), make(chan error, 1)
 	go func() {
 		for ctx.Err() == nil {
 			switch err := w.try(t.Context()); {
 			case err == nil:
 				acked.Add(1)
+				select {
+				case next <- struct{}{}:
+				default:
+				}
 			case !errors.Is(err, service.ErrUnavailable) || service.CodeOf(err) == service.CodeOutcomeUnknown:
 				done <- err
 				return
@@ -176,9 +180,16 @@ func TestCancelledStandbyWaitIsRunAgain(t *testing.T) {
 	if n := acked.Load(); n != before {
 		t.Errorf("%d messages are acknowledged that no standby has", n-before)
 	}
+	if before > 0 {
+		<-next
+	}
 	bringStandby(t, cluster.URL())
-	for acked.Load() == before && len(done) == 0 {
-		time.Sleep(time.Millisecond)
+	select {
+	case <-next:
+	case err := <-done:
+		t.Fatal(err)
+	case <-time.After(time.Minute):
+		t.Error("the message is not acknowledged")
 	}
 	stop()
 	if err := <-done; err != nil {

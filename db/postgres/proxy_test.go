@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -17,8 +18,8 @@ type proxy struct {
 	socket   string
 	// cut is what the next connection does that is about to pass a COMMIT; it is used once.
 	cut atomic.Int32
-	// holes counts the connections that pass nothing any more.
-	holes atomic.Int32
+	// holes has an entry for each connection that passes nothing any more.
+	holes chan struct{}
 
 	running sync.WaitGroup
 	mu      sync.Mutex
@@ -45,12 +46,15 @@ func newProxy(t *testing.T, address string) (*proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: listener, socket: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432")}
-	p.running.Go(p.accept)
+	p := &proxy{
+		listener: listener, socket: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432"), holes: make(chan struct{}, 10),
+	}
+	ctx := context.WithoutCancel(t.Context()) // brokers are closed after that one has ended
+	p.running.Go(func() { p.accept(ctx) })
 	t.Cleanup(func() {
 		_ = listener.Close()
 		p.mu.Lock()
@@ -65,13 +69,13 @@ func newProxy(t *testing.T, address string) (*proxy, string) {
 	return p, u.String()
 }
 
-func (p *proxy) accept() {
+func (p *proxy) accept(ctx context.Context) {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("unix", p.socket)
+		server, err := (&net.Dialer{}).DialContext(ctx, "unix", p.socket)
 		if err != nil {
 			_ = client.Close()
 			continue
@@ -122,5 +126,5 @@ func (p *proxy) decide(sent []byte, to net.Conn, hole *atomic.Bool) {
 	default:
 		return
 	}
-	p.holes.Add(1)
+	p.holes <- struct{}{}
 }

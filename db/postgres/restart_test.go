@@ -105,10 +105,10 @@ func TestServerKilledUnderLoad(t *testing.T) {
 	}
 }
 
-// eventually calls until there is no error, for at most ten seconds.
+// eventually calls until there is no error, for at most half a minute.
 func eventually(t *testing.T, call func() error) error {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		err := call()
 		if err == nil || time.Now().After(deadline) {
