@@ -38,7 +38,7 @@ func (b *book) add(op history.Op) *history.Op {
 }
 
 // produce is one attempt of producer p, epoch 1, to send tags from seq on.
-func (b *book) produce(outcome history.Outcome, seq int64, offset int64, tags ...string) *history.Op {
+func (b *book) produce(outcome history.Outcome, seq, offset int64, tags ...string) *history.Op {
 	op := history.Op{Kind: history.Produce, Name: "p", Epoch: 1, Seq: seq, Outcome: outcome, NextSeq: history.None}
 	for i, tag := range tags {
 		op.Values = append(op.Values, value(tag))
@@ -100,7 +100,7 @@ func clean() *book {
 	return b
 }
 
-func (b *book) consume(kind history.Kind, outcome history.Outcome, offset, next int64) *history.Op {
+func (b *book) consume(kind history.Kind, outcome history.Outcome, offset, next int64) {
 	op := history.Op{Kind: kind, Name: "c", Outcome: outcome, Offset: offset, Limit: 100, Next: next, End: history.None, Epoch: history.None, Seq: history.None}
 	if outcome == history.OK && kind != history.Seek && kind != history.State {
 		if kind == history.Consume {
@@ -110,7 +110,7 @@ func (b *book) consume(kind history.Kind, outcome history.Outcome, offset, next 
 			op.Messages = append(op.Messages, message(i, i, string(rune('a'+i))))
 		}
 	}
-	return b.add(op)
+	b.add(op)
 }
 
 func TestCleanHistory(t *testing.T) {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"github.com/topiq/topiq/gen/wire"
+
 	"github.com/topiq/topiq/torture/history"
 )
 
@@ -168,7 +169,7 @@ func (s *scan) refusals() {
 		if op.Outcome != history.Fail {
 			continue
 		}
-		if !expected(op) && !(s.rules.MayLose && tellsOfLoss(op.Code)) {
+		if !expected(op) && (!s.rules.MayLose || !tellsOfLoss(op.Code)) {
 			s.f.Otherwise("nothing was wrong with it, but it was refused: %s", op)
 		}
 		if op.Code == string(wire.FailureCodeTopicNotFound) && op.Invoke > appended {

@@ -13,8 +13,8 @@ func (b *book) search() check.Searched {
 	return result
 }
 
-func (b *book) register(epoch, next int64) *history.Op {
-	return b.add(history.Op{Kind: history.Register, Name: "p", Outcome: history.OK, Epoch: epoch, Seq: history.None, NextSeq: next})
+func (b *book) register(epoch, next int64) {
+	b.add(history.Op{Kind: history.Register, Name: "p", Outcome: history.OK, Epoch: epoch, Seq: history.None, NextSeq: next})
 }
 
 func TestSearchExplainsACleanHistory(t *testing.T) {

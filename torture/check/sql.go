@@ -35,25 +35,8 @@ func SQL(ctx context.Context, store string, final *Final) (f Findings, err error
 			f.Otherwise("SQLite's integrity_check says: %s", result)
 		}
 	}
-	rows, err := db.QueryContext(ctx, `SELECT t.bucket, t.topic_id, t.name, h.incarnation, h.first_offset, h.next_offset
-		FROM topics t JOIN heads h ON h.bucket = t.bucket AND h.topic_id = t.topic_id`)
+	entries, err := readEntries(ctx, db)
 	if err != nil {
-		return f, err
-	}
-	type entry struct {
-		bucket, id int64
-		name       string
-		content    Content
-	}
-	var entries []entry
-	for rows.Next() {
-		e := entry{content: Content{Source: "SQL"}}
-		if err := rows.Scan(&e.bucket, &e.id, &e.name, &e.content.Incarnation, &e.content.First, &e.content.Next); err != nil {
-			return f, errors.Join(err, rows.Close())
-		}
-		entries = append(entries, e)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return f, err
 	}
 	found := map[string]bool{}
@@ -82,6 +65,30 @@ func SQL(ctx context.Context, store string, final *Final) (f Findings, err error
 		}
 	}
 	return f, nil
+}
+
+// entry is a topic and its head.
+type entry struct {
+	bucket, id int64
+	name       string
+	content    Content
+}
+
+func readEntries(ctx context.Context, db *sql.DB) (entries []entry, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT t.bucket, t.topic_id, t.name, h.incarnation, h.first_offset, h.next_offset
+		FROM topics t JOIN heads h ON h.bucket = t.bucket AND h.topic_id = t.topic_id`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	for rows.Next() {
+		e := entry{content: Content{Source: "SQL"}}
+		if err := rows.Scan(&e.bucket, &e.id, &e.name, &e.content.Incarnation, &e.content.First, &e.content.Next); err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, rows.Err()
 }
 
 func open(store string) (db *sql.DB, postgres bool, err error) {

@@ -5,6 +5,7 @@ package history
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -156,5 +157,5 @@ func (r *Recorder) Add(op *Op) {
 func (r *Recorder) Ops() []*Op {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ops[:len(r.ops):len(r.ops)]
+	return slices.Clip(r.ops)
 }

@@ -51,7 +51,7 @@ func freezeRound(ctx context.Context, r *Round) error {
 // freezeFor makes one pause. On PostgreSQL every third is one of the server.
 func (r *Round) freezeFor(ctx context.Context, brokers []*server.Broker, i int, span time.Duration) error {
 	r.FaultSoon()
-	thaw := func() error { return nil }
+	var thaw func() error
 	if r.Engine == Postgres && i%3 == 1 {
 		pg := r.postgres[0]
 		pg.Freeze()

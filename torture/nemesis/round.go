@@ -41,7 +41,6 @@ type Round struct {
 
 	brokers   []*server.Broker
 	postgres  []*server.Postgres
-	database  string
 	store     string
 	workloads []*workload.Workload
 	cut       bool

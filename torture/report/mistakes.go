@@ -48,8 +48,12 @@ func saw(r *Result) string {
 		n    int
 		what string
 	}{
-		{r.Lost, "lost"}, {r.Duplicate, "doubled"}, {r.Ghost, "made up"}, {r.Reordered, "out of order"},
-		{r.Gap, "skipped"}, {r.Other, "other violations"},
+		{r.Lost, "lost"},
+		{r.Duplicate, "doubled"},
+		{r.Ghost, "made up"},
+		{r.Reordered, "out of order"},
+		{r.Gap, "skipped"},
+		{r.Other, "other violations"},
 	} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -15,8 +14,8 @@ func FreePort() (int, error) {
 	const lowest, highest = 20000, 32000
 	for range 200 {
 		port := lowest + rand.IntN(highest-lowest)
-		var config net.ListenConfig
-		l, err := config.Listen(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		//nolint:noctx // it does not wait
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			return port, l.Close()
 		}

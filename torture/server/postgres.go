@@ -323,7 +323,7 @@ func (p *Postgres) Release() {
 		return
 	}
 	if fields := strings.Fields(lines[6]); len(fields) == 2 {
-		_ = exec.CommandContext(context.Background(), "ipcrm", "-m", fields[1]).Run()
+		_ = exec.Command("ipcrm", "-m", fields[1]).Run() //nolint:gosec,noctx // a number; it does not wait
 	}
 }
 

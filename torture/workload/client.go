@@ -13,6 +13,7 @@ import (
 
 	"github.com/topiq/topiq/gen/wire"
 	"github.com/topiq/topiq/gen/wireclient"
+
 	"github.com/topiq/topiq/torture/history"
 )
 
@@ -117,18 +118,18 @@ func (c *client) retryPause() time.Duration {
 
 // persist repeats an attempt until it knows its outcome and the outcome is not that nothing was
 // sent, or that the broker asks for patience. It returns nil when the workload gave up.
-func (c *client) persist(attempt func() (*history.Op, *wire.Failure)) (*history.Op, *wire.Failure) {
+func (c *client) persist(attempt func() (*history.Op, *wire.Failure)) *history.Op {
 	for {
-		op, failure := attempt()
+		op, _ := attempt()
 		switch {
 		case op.Outcome == history.OK:
-			return op, nil
+			return op
 		case op.Outcome == history.Fail && op.Code != history.CodeNotSent && op.Code != string(wire.FailureCodeRateLimited) &&
 			op.Code != string(wire.FailureCodeRequestTimeout):
-			return op, failure
+			return op
 		case c.w.life.Err() != nil:
 			c.w.problem("I19: given up: %s", op)
-			return nil, nil
+			return nil
 		}
 		c.w.backOff(c.retryPause())
 	}
@@ -146,7 +147,3 @@ func (c *client) incarnationToSend() *string {
 	}
 	return &c.incarnation
 }
-
-func text(s string) *string { return &s }
-
-func number(n int64) *int64 { return &n }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/topiq/topiq/gen/wire"
+
 	"github.com/topiq/topiq/torture/history"
 )
 
@@ -37,7 +38,7 @@ func newMessage(r *rand.Rand, tag string, big bool) (wire.ProduceMessage, histor
 		m.MessageBase64 = &content
 	} else {
 		content = append(content, randomText(r, size)...)
-		m.Message = text(string(content))
+		m.Message = new(string(content))
 	}
 	return m, history.Value{Content: history.DigestOf(isBinary, content, headers), Tag: tag}
 }

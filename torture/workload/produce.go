@@ -9,6 +9,7 @@ import (
 
 	"github.com/topiq/topiq/gen/wire"
 	"github.com/topiq/topiq/gen/wireclient"
+
 	"github.com/topiq/topiq/torture/history"
 )
 
@@ -71,7 +72,7 @@ func (c *client) open() *session {
 	instance := fmt.Sprintf("%016x%016x", c.rand.Uint64(), c.rand.Uint64())
 	var result wire.RegisterProducerResult
 	for {
-		op, _ := c.persist(func() (*history.Op, *wire.Failure) {
+		op := c.persist(func() (*history.Op, *wire.Failure) {
 			op := c.op(history.Register)
 			result = wire.RegisterProducerResult{}
 			failure := c.attempt(op, 0, &result, func(ctx context.Context, to *wireclient.Client) (*http.Response, error) {
@@ -175,7 +176,7 @@ func (s *session) mutant() batch {
 
 // send sends a batch until it knows what became of it, and says whether the session goes on.
 func (s *session) send(b batch, mutant bool) bool {
-	op, _ := s.c.persist(func() (*history.Op, *wire.Failure) { return s.attempt(b, mutant) })
+	op := s.c.persist(func() (*history.Op, *wire.Failure) { return s.attempt(b, mutant) })
 	switch {
 	case op == nil:
 		return false
@@ -284,7 +285,7 @@ func offsets(result *wire.ProduceResult, seq int64, n int) []int64 {
 // not, but never twice (P6).
 func (c *client) produceOnce() {
 	var registered wire.RegisterProducerResult
-	op, _ := c.persist(func() (*history.Op, *wire.Failure) {
+	op := c.persist(func() (*history.Op, *wire.Failure) {
 		op := c.op(history.Register)
 		op.Name = ""
 		failure := c.attempt(op, 0, &registered, func(ctx context.Context, to *wireclient.Client) (*http.Response, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/topiq/topiq/gen/wire"
 	"github.com/topiq/topiq/gen/wireclient"
+
 	"github.com/topiq/topiq/torture/history"
 )
 
@@ -81,7 +82,7 @@ func (c *client) read(offset, limit, wait int64) *history.Op {
 func (c *client) consumer() (id, position int64, ok bool) {
 	for {
 		var result wire.RegisterConsumerResult
-		op, _ := c.persist(func() (*history.Op, *wire.Failure) {
+		op := c.persist(func() (*history.Op, *wire.Failure) {
 			op := c.op(history.State)
 			failure := c.attempt(op, 0, &result, func(ctx context.Context, to *wireclient.Client) (*http.Response, error) {
 				return to.RegisterConsumer(ctx, wire.RegisterConsumerRequest{Topic: c.topic, ConsName: &c.name})
@@ -116,7 +117,7 @@ func (c *client) consumeAt() {
 	}
 	for {
 		last := c.w.stopped()
-		op, _ := c.persist(func() (*history.Op, *wire.Failure) { return c.consumeFrom(id, position, !last) })
+		op := c.persist(func() (*history.Op, *wire.Failure) { return c.consumeFrom(id, position, !last) })
 		switch {
 		case op == nil:
 			return
@@ -212,12 +213,12 @@ func (c *client) seek() {
 		if end := c.knownEnd(); end > 0 {
 			to = c.rand.Int64N(end)
 		}
-		op, _ := c.persist(func() (*history.Op, *wire.Failure) { return c.setOffset(id, to) })
+		op := c.persist(func() (*history.Op, *wire.Failure) { return c.setOffset(id, to) })
 		if op == nil {
 			return
 		}
 		if op.Outcome == history.OK {
-			if op, _ = c.persist(func() (*history.Op, *wire.Failure) { return c.state(id) }); op == nil {
+			if op = c.persist(func() (*history.Op, *wire.Failure) { return c.state(id) }); op == nil {
 				return
 			}
 		} else if id, _, ok = c.consumer(); !ok {
