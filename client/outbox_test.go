@@ -149,7 +149,7 @@ func TestOutboxTornTail(t *testing.T) {
 	head = appendRecord(head, recordSynced, number(int64(len(head))))
 	tail := appendRecord(nil, recordMessage, number(6), []byte("six"))
 	tail = appendRecord(tail, recordMessage, number(7), []byte("seven"))
-	for cut := range len(tail) {
+	for cut := range tail {
 		s, err := replayOutbox(slices.Concat(head, tail[:cut]))
 		if want := 1 + min(1, cut/len(appendRecord(nil, recordMessage, number(6), []byte("six")))); err != nil || len(s.pending) != want {
 			t.Errorf("cut at %d: %d messages, %v; want %d", cut, len(s.pending), err, want)
@@ -193,7 +193,7 @@ func TestOutboxOfAnotherIncarnation(t *testing.T) {
 		if err := p.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if got := everything(t, c, "orders"); got != want {
+		if got := everything(t, c); got != want {
 			t.Errorf("stored %s", got)
 		}
 	}
@@ -230,14 +230,14 @@ func TestOutboxAfterAnotherSession(t *testing.T) {
 				if taken := row.want == "x"; taken != errors.Is(err, ErrSeqReused) || !taken && err != nil {
 					t.Errorf("%v", err)
 				}
-				if err == nil && !strings.HasSuffix(everything(t, c, "orders"), "new") {
+				if err == nil && !strings.HasSuffix(everything(t, c), "new") {
 					if _, err := p.Send(t.Context(), Text("new")); err != nil {
 						t.Error(err)
 					}
 				}
 				_ = p.Close(t.Context())
 			}
-			if got := everything(t, c, "orders"); got != row.want {
+			if got := everything(t, c); got != row.want {
 				t.Errorf("stored %s", got)
 			}
 		})

@@ -90,7 +90,7 @@ func TestPausedProducerWakesFenced(t *testing.T) {
 			if _, err := young.Send(t.Context(), Text("z")); err != nil {
 				t.Errorf("the new session: %v", err)
 			}
-			if log := everything(t, dial(t, server.URL, nil), "orders"); log != row.log {
+			if log := everything(t, dial(t, server.URL, nil)); log != row.log {
 				t.Errorf("stored: %s; want %s", log, row.log)
 			}
 		})
@@ -142,11 +142,11 @@ func pausing(next *link, paused chan<- struct{}, wake <-chan struct{}) http.Roun
 	})
 }
 
-// everything is what a topic holds.
-func everything(t *testing.T, c *Client, topic string) string {
+// everything is what the topic orders holds.
+func everything(t *testing.T, c *Client) string {
 	t.Helper()
 	var all []Message
-	for m, err := range c.Messages(t.Context(), topic, ReadOptions{}) {
+	for m, err := range c.Messages(t.Context(), "orders", ReadOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,8 +22,8 @@ func numbered(t *testing.T, n int) (path string, content []byte) {
 	return path, []byte(b.String())
 }
 
-// reach waits until a topic has so many messages. It returns false if done is closed before.
-func reach(t *testing.T, url, topic string, messages int64, done <-chan struct{}) bool {
+// reach waits until the topic t has so many messages. It returns false if done is closed before.
+func reach(t *testing.T, url string, messages int64, done <-chan struct{}) bool {
 	t.Helper()
 	c, err := client.New(url)
 	if err != nil {
@@ -33,7 +33,7 @@ func reach(t *testing.T, url, topic string, messages int64, done <-chan struct{}
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for {
-		described, err := c.DescribeTopic(t.Context(), topic)
+		described, err := c.DescribeTopic(t.Context(), "t")
 		if err == nil && described.NextOffset >= messages {
 			return true
 		}
@@ -65,7 +65,7 @@ func TestBrokerCrashes(t *testing.T) {
 		produced <- topiq(t, "", "produce", "t", path, "--name=p", "--batch=40", "--url="+b.url)
 	}()
 	killed := 0
-	for ; killed < crashes && reach(t, b.url, "t", int64(killed+1)*crashLines/(crashes+2), done); killed++ {
+	for ; killed < crashes && reach(t, b.url, int64(killed+1)*crashLines/(crashes+2), done); killed++ {
 		b.kill()
 		b = b.again(t, store)
 	}
@@ -88,7 +88,7 @@ func TestProducerCrashes(t *testing.T) {
 	killed := 0
 	for ; killed < crashes; killed++ {
 		p := start(t, args...)
-		if !reach(t, b.url, "t", int64(killed+1)*crashLines/(crashes+2), p.ended) {
+		if !reach(t, b.url, int64(killed+1)*crashLines/(crashes+2), p.ended) {
 			break
 		}
 		p.kill()

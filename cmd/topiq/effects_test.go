@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,19 +119,19 @@ func TestEffectsExactlyOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = rows.Close() }()
-	got := ""
+	var got strings.Builder
 	for rows.Next() {
 		var text string
 		if err := rows.Scan(&text); err != nil {
 			t.Fatal(err)
 		}
-		got += text + "\n"
+		got.WriteString(text + "\n")
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("killed it %d times", kills)
-	checkSame(t, got, content)
+	checkSame(t, got.String(), content)
 }
 
 // runEffects is the process of that program.

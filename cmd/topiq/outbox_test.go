@@ -38,7 +38,7 @@ func TestOutboxCrashes(t *testing.T) {
 			}
 		}()
 		if life%3 != 0 { // The others are killed while they start.
-			reach(t, b.url, "t", 1+described(t, b.url), p.ended)
+			reach(t, b.url, 1+described(t, b.url), p.ended)
 		}
 		pause := time.NewTimer(time.Duration(random.IntN(30)) * time.Millisecond)
 		select {
@@ -116,7 +116,7 @@ func TestOutboxOfTheCommand(t *testing.T) {
 	if _, err := io.WriteString(hold.stdin, "held\n"); err != nil {
 		t.Fatal(err)
 	}
-	reach(t, b.url, "t", 5, hold.ended)
+	reach(t, b.url, 5, hold.ended)
 	if o := topiq(t, "c\n", "produce", "t", "--name=p", outbox, url); o.code != exitFailure || !strings.Contains(o.stderr, "another producer uses it") {
 		t.Errorf("a second producer: %+v", o)
 	}
@@ -135,7 +135,7 @@ func TestBrokerOfTwoIsKilled(t *testing.T) {
 		defer close(done)
 		produced <- topiq(t, "", "produce", "t", path, "--name=p", "--batch=20", urls)
 	}()
-	if !reach(t, second.url, "t", 800, done) {
+	if !reach(t, second.url, 800, done) {
 		t.Error("it was done too soon: make the file larger")
 	}
 	first.kill()
