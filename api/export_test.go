@@ -76,7 +76,7 @@ func Canonical(handler http.Handler, r *http.Request, body []byte) (target strin
 	}
 	operation, missing := s.operations.find(r)
 	if missing != nil || operation == nil || len(body) > 0 && !operation.mayHaveBody() {
-		return "", nil, false, nil
+		return "", nil, false, nil //nolint:nilerr // it is no operation, which is no failure of the rewriting
 	}
 	x := &exchange{server: s, operation: operation, body: slices.Clone(body)}
 	rewritten, err := s.canonical(x, r)
