@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,13 +15,14 @@ import (
 	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/db"
 	"github.com/topiq/topiq/service"
+
 	"github.com/topiq/topiq/torture/hostile"
 )
 
 // serve runs the real server over a store in memory, with short times, and returns its address.
 func serve(t *testing.T) string {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	store, err := db.Open(t.Context(), "memory:", db.Config{Logger: log})
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +38,9 @@ func serve(t *testing.T) string {
 	go func() { served <- server.Serve(api.Listen(listener, config)) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 		if err := broker.Close(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}

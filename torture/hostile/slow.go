@@ -98,7 +98,7 @@ func beSlow(ctx context.Context, kind Slow, addr, topic string) error {
 			"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n{", addr, slowBodyBytes))
 	default:
 		return askInVain(ctx, conn, kind == SlowReader, fmt.Sprintf(
-			"GET /topics/%s/messages?offset=0&limit=10000&max_bytes=8388608 HTTP/1.1\r\nHost: %s\r\n\r\n", topic, addr))
+			"GET /topics/%s/messages?offset=0&limit=10000&max_bytes=1048576 HTTP/1.1\r\nHost: %s\r\n\r\n", topic, addr))
 	}
 }
 

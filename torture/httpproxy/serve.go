@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 )
 
-// serve handles one request of a client. Life ends when the proxy is closed.
+// serve handles one request of a client. Life ends when the proxy is closed: it is for what the client does
+// not wait for.
+//
+//nolint:contextcheck // there are two contexts, and each call says which it means
 func (p *Proxy) serve(life context.Context, w http.ResponseWriter, r *http.Request) {
 	if !p.enter() {
 		cut(w)
@@ -82,7 +87,7 @@ func (p *Proxy) cutAnswer(ctx context.Context, w http.ResponseWriter, c call) {
 	if _, err := io.WriteString(conn, head); err != nil {
 		return
 	}
-	got.header.Set("Content-Length", fmt.Sprint(max(len(got.body), 1)))
+	got.header.Set("Content-Length", strconv.Itoa(max(len(got.body), 1)))
 	if err := got.header.Write(conn); err != nil {
 		return
 	}
@@ -222,9 +227,7 @@ func (p *Proxy) reply(w http.ResponseWriter, got answer, err error) bool {
 		return false
 	}
 	defer got.close()
-	for name, values := range got.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), got.header)
 	w.WriteHeader(got.status)
 	if got.stream == nil {
 		_, err := w.Write(got.body)
@@ -245,7 +248,7 @@ func relay(w http.ResponseWriter, stream io.Reader) bool {
 		if e := control.Flush(); e != nil {
 			return false
 		}
-		if err == io.EOF { //nolint:errorlint // the end itself
+		if err == io.EOF {
 			return true
 		}
 		if err != nil {

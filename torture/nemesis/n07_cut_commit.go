@@ -52,7 +52,7 @@ func cutCommitRound(ctx context.Context, r *Round) error {
 	}
 	l.setPolicy(cutPolicy())
 	cuts := func() int { _, n := l.faults(); return n }
-	if _, err := until(ctx, cutsLimit, func() bool { return cuts() >= cutsWant }); err != nil {
+	if _, err := until(ctx, cutsLimit, func() bool { return cuts() >= r.Times(cutsWant) }); err != nil {
 		return err
 	}
 	l.setPolicy(pgproxy.PassAll)

@@ -51,7 +51,10 @@ func lostAnswers() []Nemesis {
 // not doubled later than its answer either.
 func losePolicy(late time.Duration) httpproxy.Policy {
 	losses := []httpproxy.Action{
-		{Kind: httpproxy.Drop}, {Kind: httpproxy.CutRequest}, {Kind: httpproxy.LoseAnswer}, {Kind: httpproxy.CutAnswer},
+		{Kind: httpproxy.Drop},
+		{Kind: httpproxy.CutRequest},
+		{Kind: httpproxy.LoseAnswer},
+		{Kind: httpproxy.CutAnswer},
 		{Kind: httpproxy.Zombie, Delay: late},
 	}
 	again := httpproxy.Action{Kind: httpproxy.Again}
@@ -100,7 +103,7 @@ func lostAnswersRound(ctx context.Context, r *Round, bad network) error {
 		}
 		return n
 	}
-	if _, err := until(ctx, bad.atMost, func() bool { return faults() >= bad.faults }); err != nil {
+	if _, err := until(ctx, bad.atMost, func() bool { return faults() >= r.Times(bad.faults) }); err != nil {
 		return err
 	}
 	for _, p := range proxies {

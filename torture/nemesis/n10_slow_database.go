@@ -46,14 +46,15 @@ func slowDatabaseRound(ctx context.Context, r *Round) error {
 		return err
 	}
 	defer flood.stop()
-	for _, delay := range []time.Duration{5, 50, 200, 500, 1000, 2000} {
+	for _, ms := range []int64{5, 50, 200, 500, 1000, 2000} {
 		r.FaultSoon()
-		l.proxies[0].SetDelay(delay * time.Millisecond)
-		if err := server.Pause(ctx, slowPhase/2+time.Duration(r.Rand.Int64N(int64(slowPhase)))); err != nil {
+		delay := time.Duration(ms) * time.Millisecond
+		l.proxies[0].SetDelay(delay)
+		if err := server.Pause(ctx, time.Duration(r.Times(int(slowPhase/2+time.Duration(r.Rand.Int64N(int64(slowPhase))))))); err != nil {
 			return err
 		}
 		if u, err := server.UsageOf(b.Pid()); err == nil {
-			r.Log.Info("slow database", "delay", delay*time.Millisecond, "rss_mib", u.RSS>>20, "files", u.Files, "shed", flood.shed.Load())
+			r.Log.InfoContext(ctx, "slow database", "delay", delay, "rss_mib", u.RSS>>20, "files", u.Files, "shed", flood.shed.Load())
 		}
 	}
 	l.proxies[0].SetDelay(0)

@@ -98,7 +98,7 @@ func (r *Round) watchTransactions(ctx context.Context) func() time.Duration {
 	go func() {
 		oldest, err := oldestTransaction(ctx, r.store)
 		if err != nil {
-			r.Log.Error("watching transactions", "error", err)
+			r.Log.ErrorContext(ctx, "watching transactions", "error", err)
 			oldest = time.Hour // what was not watched is not right
 		}
 		result <- oldest

@@ -16,6 +16,7 @@ import (
 const (
 	hostileClients = 4
 	hostileTime    = 10 * time.Second
+	hostileMost    = time.Minute // if not all were sent once before
 	// hostilePeak is for a few bodies of eight megabytes at a time, and what the collector of garbage
 	// has not yet taken.
 	hostilePeak = 400 // MiB
@@ -55,7 +56,7 @@ func hostileRound(ctx context.Context, r *Round) error {
 		r.Violation("%s", sentence)
 	}
 	if sent < len(inputs) {
-		r.Invalid("only %d of %d hostile requests were sent in %s", sent, len(inputs), hostileTime)
+		r.Invalid("only %d of %d hostile requests were sent in %s", sent, len(inputs), hostileMost)
 	}
 	if status, err := ask(ctx, http.DefaultClient, http.MethodGet, b.URL()+"/healthz", nil); err != nil || status.status != http.StatusOK {
 		r.Violation("after hostile requests the broker is not healthy: %d %v", status.status, err)
@@ -77,13 +78,13 @@ func (r *Round) sendHostile(ctx context.Context, b *server.Broker, inputs []host
 	var next, sent atomic.Int64
 	var mu sync.Mutex
 	var wrong []string
-	begun := time.Now()
+	begun, limit := time.Now(), time.Duration(r.Times(int(hostileTime)))
 	var group sync.WaitGroup
 	for range hostileClients {
 		group.Go(func() {
 			for ctx.Err() == nil {
 				n := int(next.Add(1) - 1)
-				if n >= len(inputs) && time.Since(begun) > hostileTime || time.Since(begun) > 6*hostileTime {
+				if n >= len(inputs) && time.Since(begun) > limit || time.Since(begun) > hostileMost {
 					return
 				}
 				input := inputs[order[n%len(inputs)]]

@@ -47,7 +47,7 @@ func wakeUpRound(ctx context.Context, r *Round) error {
 			name = "polled"
 		}
 		var times []time.Duration
-		for range wakes {
+		for range r.Times(wakes) {
 			// So that it falls anywhere between two looks of the reader's broker.
 			if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(300*time.Millisecond)))); err != nil {
 				return err
@@ -59,7 +59,7 @@ func wakeUpRound(ctx context.Context, r *Round) error {
 			next++
 			times = append(times, took)
 		}
-		r.FaultsMade(wakes)
+		r.FaultsMade(len(times))
 		r.reportWakes(name, times)
 	}
 	c := l.proxies[1].Counts()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -72,7 +73,7 @@ func (c *conn) startUp(in *source) bool {
 		if length < startUpHead || length > maxStartUp {
 			return false
 		}
-		message = append(message, make([]byte, length-startUpHead)...)
+		message = slices.Concat(message, make([]byte, length-startUpHead))
 		if _, err := io.ReadFull(in.in, message[startUpHead:]); err != nil {
 			c.end(err)
 			return false

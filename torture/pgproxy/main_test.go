@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
 	"github.com/topiq/topiq/db/postgres/pgtest"
+
 	"github.com/topiq/topiq/torture/pgproxy"
 )
 
@@ -94,9 +94,9 @@ func (w *world) commitOf(conn *pgx.Conn) error {
 // always does the same to every COMMIT.
 func (w *world) always(action pgproxy.Action) { w.proxy.SetPolicy(pgproxy.Some(1, action)) }
 
-func (w *world) wantKind(kind pgproxy.Kind, n int64) {
+func (w *world) wantOne(kind pgproxy.Kind) {
 	w.Helper()
-	if got := w.proxy.Counts().Kinds[kind]; got != n {
-		w.Errorf("%q was counted %d times, want %d", kind, got, n)
+	if got := w.proxy.Counts().Kinds[kind]; got != 1 {
+		w.Errorf("%q was counted %d times, want once", kind, got)
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // ask is one round trip that gives up after a while.
-func (w *world) ask(conn *pgx.Conn, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(w.Context(), limit)
+func (w *world) ask(conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	var one int
 	return conn.QueryRow(ctx, "SELECT 1").Scan(&one)
@@ -25,11 +25,11 @@ func TestCutAll(t *testing.T) {
 		t.Errorf("%d connections were cut, want 2", got)
 	}
 	for _, conn := range []*pgx.Conn{one, other} {
-		if err := w.ask(conn, patience); err == nil {
+		if err := w.ask(conn); err == nil {
 			t.Error("a connection goes on")
 		}
 	}
-	if err := w.ask(w.dial(), patience); err != nil {
+	if err := w.ask(w.dial()); err != nil {
 		t.Errorf("a new connection: %v", err)
 	}
 }
@@ -42,11 +42,11 @@ func TestRefuseNew(t *testing.T) {
 	if _, err := pgx.Connect(t.Context(), w.proxy.URL()); err == nil {
 		t.Error("a new connection was let in")
 	}
-	if err := w.ask(old, patience); err != nil {
+	if err := w.ask(old); err != nil {
 		t.Errorf("an old connection: %v", err)
 	}
 	w.proxy.RefuseNew(false)
-	if err := w.ask(w.dial(), patience); err != nil {
+	if err := w.ask(w.dial()); err != nil {
 		t.Errorf("a new connection afterwards: %v", err)
 	}
 	if got := w.proxy.Counts().Refused; got == 0 {
@@ -61,14 +61,14 @@ func TestDelayIsPerPiece(t *testing.T) {
 	const delay = 60 * time.Millisecond
 	w.proxy.SetDelay(delay)
 	began := time.Now()
-	if err := w.ask(conn, patience); err != nil {
+	if err := w.ask(conn); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(began); took < 2*delay {
 		t.Errorf("a round trip took %s, less than twice %s", took, delay)
 	}
 	w.proxy.SetDelay(0)
-	if err := w.ask(conn, patience); err != nil {
+	if err := w.ask(conn); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -109,7 +109,7 @@ func TestHole(t *testing.T) {
 	if err := <-answered; err == nil {
 		t.Error("the commit succeeded")
 	}
-	if err := w.ask(idle, patience); err != nil {
+	if err := w.ask(idle); err != nil {
 		t.Errorf("a connection that lost nothing: %v", err)
 	}
 	if c := w.proxy.Counts(); c.Swallowed == 0 || c.HoleCut == 0 {

@@ -10,18 +10,18 @@ type Kind string
 
 // The kinds. Before and after mean: before the COMMIT was forwarded to the server, and after it was.
 const (
-	Pass      Kind = "pass"
-	CutBefore Kind = "cut before commit" // The server never sees the COMMIT, and rolls back.
-	CutAfter  Kind = "cut after commit"  // Forwarded and cut at once: the server may still be at it, or never begin.
-	// The next two wait until the server has answered, so it has committed, or has said why not.
-	DropAnswer Kind = "drop the answer"
-	CutAnswer  Kind = "cut the answer" // Three bytes of it arrive.
+	Pass       Kind = "pass"
+	CutBefore  Kind = "cut before commit" // The server never sees the COMMIT, and rolls back.
+	CutAfter   Kind = "cut after commit"  // Forwarded and cut at once: the server may still be at it, or never begin.
+	DropAnswer Kind = "drop the answer"   // The server has answered: it has committed, or has said why not.
+	CutAnswer  Kind = "cut the answer"    // Likewise; three bytes of it arrive.
 	HoldBefore Kind = "hold commit"
 	HoldAfter  Kind = "hold the answer"
-	// From here on the connection swallows what both sides send, accepts it as a network would, and
-	// tells neither of the end of the other. When its time is over it is cut.
+	// BlackHoleBefore and BlackHoleAfter make the connection swallow what both sides send from here on,
+	// accept it as a network would, and tell neither of the end of the other. When the time is over it is
+	// cut. After: the answer is the first thing that is swallowed.
 	BlackHoleBefore Kind = "black hole before commit"
-	BlackHoleAfter  Kind = "black hole after commit" // The answer is the first thing that is swallowed.
+	BlackHoleAfter  Kind = "black hole after commit"
 )
 
 // answerBytes is how much of an answer CutAnswer lets through: less than the head of one message.

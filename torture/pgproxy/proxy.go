@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
@@ -59,11 +58,11 @@ func Start(ctx context.Context, upstream string, seed uint64) (*Proxy, error) {
 func (p *Proxy) URL() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return through(p.upstream, p.listener.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // a TCP listener has one
+	return through(p.upstream, p.listener.Addr().String())
 }
 
-// through puts the port of the proxy in place of a server's host and port.
-func through(upstream string, port int) string {
+// through puts the address of the proxy in place of a server's host and port.
+func through(upstream, addr string) string {
 	u, err := url.Parse(upstream)
 	if err != nil {
 		return upstream // Start has parsed it
@@ -72,7 +71,7 @@ func through(upstream string, port int) string {
 	query.Del("host")
 	query.Del("port")
 	query.Set("sslmode", "disable")
-	u.Host, u.RawQuery = net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), query.Encode()
+	u.Host, u.RawQuery = addr, query.Encode()
 	return u.String()
 }
 
