@@ -154,6 +154,8 @@ func newWorldOn(tb testing.TB, engine service.Store, c *coverage, limits service
 		Limits:   limits,
 		Now:      func() time.Time { return moment },
 		NewToken: func() string { return "incarnation-" + strconv.FormatInt(tokens.Add(1), 10) },
+		// A fault of these tests stays: nothing is found out by looking longer.
+		ResolveFor: 50 * time.Millisecond,
 	}
 	options = append([]apitest.Option{apitest.Store(w.store), apitest.Service(config)}, options...)
 	w.Server = apitest.Serve(tb, options...)

@@ -23,6 +23,9 @@ type Config struct {
 	PollInterval time.Duration
 	// SweepInterval is how often rows that deleted topics left behind are looked for. Default 60 s.
 	SweepInterval time.Duration
+	// ResolveFor is how long the broker looks for the outcome of a commit that nobody knows, before it
+	// answers outcome_unknown (P9). Default 40 s.
+	ResolveFor time.Duration
 	// CachedTopics bounds the topics, and CachedConsumers the consumers, that are known without
 	// asking the store. Default 100,000 each.
 	CachedTopics, CachedConsumers int
@@ -46,6 +49,7 @@ func (c Config) withDefaults() Config {
 	c.FlushInterval = min(c.FlushInterval, trusted)
 	orDefault(&c.PollInterval, 200*time.Millisecond)
 	orDefault(&c.SweepInterval, time.Minute)
+	orDefault(&c.ResolveFor, defaultResolveFor)
 	orDefault(&c.CachedTopics, 100_000)
 	orDefault(&c.CachedConsumers, 100_000)
 	return c

@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// resolveBudget is how long the outcome of one commit may be looked for. A failover to a standby
+	// defaultResolveFor is how long the outcome of one commit may be looked for. A failover to a standby
 	// takes 20 s to 30 s, most of it until the old primary counts as dead; who gives up before that
 	// tells a client "unknown" just before it could have told the truth. Longer than a client waits
 	// for an answer would help nobody, and the lane stands still meanwhile.
-	resolveBudget = 40 * time.Second
+	defaultResolveFor = 40 * time.Second
 	// resolvePause is the first pause between two attempts; each is twice the one before, up to
 	// resolvePauseMax. The first attempt follows at once: usually only one connection was lost.
 	resolvePause    = 20 * time.Millisecond
@@ -45,7 +45,7 @@ func (b *Broker) resolveGroup(ctx context.Context, group produceJobs, cause erro
 	if len(again) == 0 {
 		return results
 	}
-	resolved, err := insist(ctx, nil, func(ctx context.Context) ([]AppendResult, error) {
+	resolved, err := insist(ctx, b.config.ResolveFor, nil, func(ctx context.Context) ([]AppendResult, error) {
 		return b.appendGroup(ctx, again, true)
 	})
 	if err != nil {
@@ -84,7 +84,7 @@ func repeat[A any](ctx context.Context, b *Broker, call func(context.Context) (A
 	if CodeOf(err) != CodeOutcomeUnknown {
 		return answer, err
 	}
-	return insist(ctx, b.closing, call)
+	return insist(ctx, b.config.ResolveFor, b.closing, call)
 }
 
 // repeatChange is repeat for calls that change something. A refusal of the second attempt says nothing
@@ -104,11 +104,13 @@ func repeatChange[A any](ctx context.Context, b *Broker, call func(context.Conte
 }
 
 // insist makes a call whose first attempt had an unknown outcome, until it is known. It gives up when
-// that takes longer than resolveBudget, when ctx ends, or at the next pause after stop is closed: then
+// that takes longer than budget, when ctx ends, or at the next pause after stop is closed: then
 // the outcome stays unknown. The failure of a repeat says nothing about the first attempt, so
 // unavailable is as unknown as unknown. Any other error is the answer.
-func insist[A any](ctx context.Context, stop <-chan struct{}, call func(context.Context) (A, error)) (A, error) {
-	ctx, cancel := context.WithTimeout(ctx, resolveBudget)
+func insist[A any](
+	ctx context.Context, budget time.Duration, stop <-chan struct{}, call func(context.Context) (A, error),
+) (A, error) {
+	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	for pause := resolvePause; ; pause = min(2*pause, resolvePauseMax) {
 		answer, err := call(ctx)
