@@ -43,12 +43,14 @@ func blackHoleRound(ctx context.Context, r *Round, holes [][2]time.Duration) err
 	if err != nil {
 		return err
 	}
+	rate := r.Result.RateBefore
 	if _, err := r.Workload(ctx, workload.Options{
 		Prefix: "n8", URLs: []string{l.brokers[1].URL()}, Unsequenced: 3, Rate: 60,
 		Producers: -1, Takeovers: -1, Pollers: -1, Consumers: -1, Plain: -1, Seekers: -1,
 	}); err != nil {
 		return err
 	}
+	r.Result.RateBefore = rate // of the first, which is the one that must get it back
 	for _, hole := range holes {
 		length := hole[0] + time.Duration(r.Rand.Int64N(int64(hole[1]-hole[0])))
 		r.FaultSoon()

@@ -144,7 +144,8 @@ func TestSuppressNotifications(t *testing.T) {
 	if !heard("three", patience) {
 		t.Fatal("notifications stay away")
 	}
-	if c := w.proxy.Counts(); c.Notifications != 2 || c.Suppressed != 1 {
+	// The server may not have noticed yet that the first connection is gone, and tell it as well.
+	if c := w.proxy.Counts(); c.Notifications < 2 || c.Suppressed != 1 {
 		t.Errorf("counts %+v", c)
 	}
 }
