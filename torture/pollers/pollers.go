@@ -62,12 +62,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	c := &crowd{host: base.Host, topic: args[1], clients: make([]*client, n)}
-	if err := c.connect(ctx); err != nil {
-		return err
+	for i := range c.clients {
+		c.clients[i] = &client{}
 	}
 	encoder := json.NewEncoder(out)
 	for wave := range waves {
-		if err := c.each(func(cl *client) error { return cl.send(c.host, c.topic, wave) }); err != nil {
+		if err := c.each(func(cl *client) error { return cl.send(ctx, c.host, c.topic, wave) }); err != nil {
 			return err
 		}
 		if err := encoder.Encode(Wave{Waiting: n}); err != nil {
@@ -118,21 +118,16 @@ func (c *crowd) each(do func(*client) error) error {
 	return <-errs
 }
 
-func (c *crowd) connect(ctx context.Context) error {
-	for i := range c.clients {
-		c.clients[i] = &client{}
-	}
-	return c.each(func(cl *client) error {
-		conn, err := (&net.Dialer{Timeout: 20 * time.Second}).DialContext(ctx, "tcp", c.host)
+// send sends the request of one wave. The first one connects: a broker does not wait long for the first
+// request of a connection.
+func (cl *client) send(ctx context.Context, host, topic string, offset int) error {
+	if cl.conn == nil {
+		conn, err := (&net.Dialer{Timeout: 20 * time.Second}).DialContext(ctx, "tcp", host)
 		if err != nil {
 			return err
 		}
 		cl.conn, cl.in = conn, bufio.NewReaderSize(conn, 2048)
-		return nil
-	})
-}
-
-func (cl *client) send(host, topic string, offset int) error {
+	}
 	_, err := fmt.Fprintf(cl.conn, "GET /topics/%s/messages?offset=%d&wait=60 HTTP/1.1\r\nHost: %s\r\n\r\n", topic, offset, host)
 	return err
 }

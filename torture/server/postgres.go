@@ -252,26 +252,17 @@ func (p *Postgres) Pids() []int {
 	return append([]int{pid}, children(pid)...)
 }
 
-// Kill ends the postmaster and all its children as kill -9 does, and waits until they are gone.
+// Kill ends the postmaster and all its children as kill -9 does, and waits until they are gone. A child
+// that was being forked when we looked ends by itself once its postmaster is dead; until then it keeps
+// the next start out.
 func (p *Postgres) Kill() {
-	pids := p.Pids()
-	for _, pid := range pids {
+	if p.process == nil {
+		return
+	}
+	for _, pid := range p.Pids() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	p.gone(pids)
-}
-
-// gone waits until the processes are gone; a child that was being forked when we looked ends by
-// itself as its postmaster is dead.
-func (p *Postgres) gone(pids []int) {
-	if p.process != nil {
-		<-p.process.ended
-	}
-	for _, pid := range pids {
-		for alive(pid) {
-			time.Sleep(glance) //nolint:forbidigo // the kernel tells nobody but the parent
-		}
-	}
+	p.process.gone(postgresStop)
 }
 
 // Freeze stops the postmaster and all its children, as SIGSTOP does.
@@ -296,7 +287,6 @@ func (p *Postgres) Stop(mode string) error {
 	if mode == "immediate" {
 		signal = syscall.SIGQUIT
 	}
-	pids := p.Pids()
 	if err := p.process.signal(signal); err != nil {
 		return err
 	}
@@ -304,7 +294,9 @@ func (p *Postgres) Stop(mode string) error {
 		p.Kill()
 		return fmt.Errorf("PostgreSQL did not end within %s: %s", postgresStop, p.LogTail())
 	}
-	p.gone(pids)
+	if !p.process.gone(postgresStop) {
+		return fmt.Errorf("processes of PostgreSQL are still there %s after its end: %s", postgresStop, p.LogTail())
+	}
 	return nil
 }
 

@@ -23,12 +23,6 @@ func children(pid int) (pids []int) {
 	return pids
 }
 
-// alive says whether a process is there and not merely waiting to be reaped.
-func alive(pid int) bool {
-	state, _ := stat(pid)
-	return state != "" && state != "Z" && state != "X"
-}
-
 // stat reads the state and the parent of a process; the state is empty if there is none.
 func stat(pid int) (state string, parent int) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

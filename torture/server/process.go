@@ -5,6 +5,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -17,7 +18,10 @@ import (
 type process struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
-	err   error // how it ended; after ended is closed
+	// life is the read end of a pipe whose write end every descendant inherits and none uses: it reads
+	// as ended exactly when the last of them is gone.
+	life *os.File
+	err  error // how it ended; after ended is closed
 }
 
 // start starts a command whose output goes to a file: a pipe would stay open as long as any of its
@@ -35,7 +39,13 @@ func start(cmd *exec.Cmd, log string) (*process, error) {
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	cmd.SysProcAttr.Setpgid = true
-	p := &process{cmd: cmd, ended: make(chan struct{})}
+	life, inherited, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer inherited.Close() //nolint:errcheck // the child has its own copy
+	cmd.ExtraFiles = []*os.File{inherited}
+	p := &process{cmd: cmd, life: life, ended: make(chan struct{})}
 	begun := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -50,6 +60,7 @@ func start(cmd *exec.Cmd, log string) (*process, error) {
 		close(p.ended)
 	}()
 	if err := <-begun; err != nil {
+		_ = life.Close()
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	return p, nil
@@ -84,6 +95,19 @@ func (p *process) wait(atMost time.Duration) bool {
 	case <-timer.C:
 		return false
 	}
+}
+
+// gone waits until the process and all its descendants have ended, and says whether they did.
+func (p *process) gone(atMost time.Duration) bool {
+	if !p.wait(atMost) || p.life.SetReadDeadline(time.Now().Add(atMost)) != nil {
+		return false
+	}
+	_, err := p.life.Read(make([]byte, 1))
+	if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
+		return false
+	}
+	_ = p.life.Close()
+	return true
 }
 
 // logTail is the end of a log, for an error message.
