@@ -100,7 +100,8 @@ func (r *Round) detected(ctx context.Context, before map[string]string) error {
 	for i, b := range r.brokers {
 		final, err := check.ReadFinal(ctx, []string{b.URL()}, r.topics())
 		if err != nil {
-			return err
+			r.Violation("P13: after a loss broker %d does not show what is left: %v", i, err)
+			return ctx.Err()
 		}
 		for name, was := range before {
 			r.Result.Extra["losses"]++

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"sync"
 	"time"
 
 	"github.com/topiq/topiq/torture/memlimit"
@@ -35,7 +36,7 @@ func MemoryGroup() Need {
 const (
 	lowestLimit  = 64 << 20
 	highestLimit = 256 << 20
-	killLimit    = 20 * time.Second
+	killLimit    = 60 * time.Second
 )
 
 // memoryLimitRound runs a broker in a control group, with large messages, in which memory runs out until
@@ -88,15 +89,18 @@ func (r *Round) squeeze(ctx context.Context, b *server.Broker, g *memlimit.Group
 		return err
 	}
 	line := append(g.Prefix(), "tail", "/dev/zero")
-	ctx, cancel := context.WithCancel(ctx)
+	greedy, cancel := context.WithCancel(ctx)
 	defer cancel()
-	neighbour := exec.CommandContext(ctx, line[0], line[1:]...)
-	if err := neighbour.Start(); err != nil {
-		return err
-	}
+	var group sync.WaitGroup
+	group.Go(func() {
+		// Where the kernel takes the neighbour all the same, another comes.
+		for greedy.Err() == nil {
+			_ = exec.CommandContext(greedy, line[0], line[1:]...).Run()
+		}
+	})
 	killed, err := until(ctx, killLimit, func() bool { return !b.Running() })
 	cancel()
-	_ = neighbour.Wait() // it was killed
+	group.Wait()
 	if err != nil {
 		return err
 	}
