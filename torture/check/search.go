@@ -54,25 +54,25 @@ func Search(ops []*history.Op, content *Content, atMost time.Duration) (result S
 
 // event is one operation as the model sees it.
 type event struct {
-	kind      history.Kind
-	outcome   history.Outcome
-	name      string
-	epoch     int64
-	seq       int64 // None: without one
-	next      int64 // of a register
-	duplicate bool
-	fenced    bool
-	offset    int64 // of a produce: where its first message is in the end
-	values    string
-	n         int64
-	end       int64 // of a read
-	hash      uint64
+	kind    history.Kind
+	outcome history.Outcome
+	name    string
+	epoch   int64
+	seq     int64 // None: without one
+	next    int64 // of a register
+	found   bool  // of a produce: its first message is at that offset in the end
+	fenced  bool
+	offset  int64 // of a produce: where its first message is in the end
+	values  string
+	n       int64
+	end     int64 // of a read
+	hash    uint64
 }
 
 // newEvent makes the event of an operation; false if it says nothing: it was not sent, or is known to
 // have had no effect and nothing was told, or read only a part.
 func newEvent(op *history.Op, at map[history.Digest]int64) (event, bool) {
-	e := event{kind: op.Kind, outcome: op.Outcome, name: op.Name, epoch: op.Epoch, seq: op.Seq, next: op.NextSeq, duplicate: op.Duplicate}
+	e := event{kind: op.Kind, outcome: op.Outcome, name: op.Name, epoch: op.Epoch, seq: op.Seq, next: op.NextSeq}
 	switch op.Kind {
 	case history.Produce:
 		return produceEvent(e, op, at)
@@ -103,6 +103,7 @@ func produceEvent(e event, op *history.Op, at map[history.Digest]int64) (event, 
 	if op.Outcome == history.OK && len(op.Offsets) > 0 {
 		e.offset = op.Offsets[0]
 	}
+	e.found = there && e.offset == offset
 	var values strings.Builder
 	for _, v := range op.Values {
 		values.Write(v.Content[:])
@@ -235,10 +236,11 @@ func (s logState) produce(e *event) []logState {
 		return nil
 	}
 	var next []logState
-	stored := e.seq != history.None && p.next >= e.seq+e.n && s.end > e.offset
-	// An acknowledged duplicate was stored before, unless this very request had stored it and found
-	// that out by running again; then the session may have been fenced meanwhile (P9).
-	if e.outcome == history.Info || e.duplicate && stored {
+	stored := e.found && e.seq != history.None && p.next >= e.seq+e.n && s.end > e.offset
+	// What was acknowledged may have been stored before, also if it is not called a duplicate: a broker
+	// that lost the answer to its COMMIT looks whether the message is there, and cannot tell its own from
+	// that of an earlier request. The session may have been fenced meanwhile (P9).
+	if e.outcome == history.Info || stored {
 		next = append(next, s)
 	}
 	if s.end == e.offset && (e.seq == history.None || p.next == e.seq && p.epoch == e.epoch) && e.n > 0 {

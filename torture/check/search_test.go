@@ -31,6 +31,20 @@ func TestSearchExplainsACleanHistory(t *testing.T) {
 	}
 }
 
+// TestSearchExplainsARerun: two requests with one seq, of which the first was stored by its broker after all,
+// and the second found it when its own COMMIT got no answer. It cannot say whose it was (P9).
+func TestSearchExplainsARerun(t *testing.T) {
+	t.Parallel()
+	b := clean()
+	b.produce(history.Info, 4, 0, "e")
+	b.read(0, 5, message(0, 0, "a"), message(1, 1, "b"), message(2, 2, "c"), message(3, 3, "d"), message(4, 4, "e"))
+	b.produce(history.OK, 4, 4, "e")
+	b.stored("a", "b", "c", "d", "e")
+	if got := b.search(); got != check.Explained {
+		t.Errorf("it is %s", got)
+	}
+}
+
 // TestSearchFinds breaks the history in ways that need no special check.
 func TestSearchFinds(t *testing.T) {
 	t.Parallel()
@@ -52,6 +66,7 @@ func TestSearchFinds(t *testing.T) {
 		"an epoch twice":         func(b *book) { b.register(2, 4); b.register(4, 4) },
 		"a register that forgot": func(b *book) { b.register(2, 3) },
 		"a gap":                  func(b *book) { b.produce(history.OK, 5, 4, "e"); b.stored("a", "b", "c", "d", "e") },
+		"a repeat elsewhere":     func(b *book) { b.produce(history.OK, 3, 2, "d") },
 		"other bytes":            func(b *book) { b.produce(history.OK, 3, 3, "x").Mutant = true },
 	} {
 		t.Run(name, func(t *testing.T) {
