@@ -31,6 +31,9 @@ type CheckOptions struct {
 	NoRate bool
 	// NoLeaks leaves out the comparison of what brokers hold.
 	NoLeaks bool
+	// Spare is memory in bytes that brokers may hold longer on top: the runtime of Go collects an idle
+	// heap every two minutes only, and gives it back after that.
+	Spare int64
 	// MayDie allows brokers to end badly at the very end.
 	MayDie bool
 }
@@ -67,7 +70,7 @@ func (r *Round) Check(ctx context.Context, o CheckOptions) error {
 		return nil
 	}
 	if !o.NoLeaks {
-		r.leaks(ctx)
+		r.leaks(ctx, o.Spare)
 	}
 	if err := r.stopBrokers(o); err != nil {
 		return err
@@ -193,7 +196,7 @@ const (
 
 // leaks waits until every broker holds what it held before the load, but for a pool (I20), and
 // reports it if that does not come true within a minute. Goroutines cannot be seen from outside.
-func (r *Round) leaks(ctx context.Context) {
+func (r *Round) leaks(ctx context.Context, spare int64) {
 	deadline := time.Now().Add(leakPatience)
 	for i, b := range r.brokers {
 		if !b.Running() || i >= len(r.baseline) || r.baseline[i].Files == 0 {
@@ -205,7 +208,7 @@ func (r *Round) leaks(ctx context.Context) {
 				return
 			}
 			r.Result.Extra["rss_mib"] = max(r.Result.Extra["rss_mib"], float64(u.Peak>>20))
-			files, memory := r.baseline[i].Files+leakFiles, r.baseline[i].RSS*6/5+leakMemory
+			files, memory := r.baseline[i].Files+leakFiles, r.baseline[i].RSS*6/5+leakMemory+spare
 			if u.Files <= files && u.RSS <= memory {
 				break
 			}

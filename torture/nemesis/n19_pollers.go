@@ -78,7 +78,9 @@ func idlePollersRound(ctx context.Context, r *Round) error {
 	if err := r.Recovered(ctx, time.Now()); err != nil {
 		return err
 	}
-	return r.Check(ctx, CheckOptions{})
+	// What the crowd needed, and no more, may still be there.
+	needed := r.Result.Extra["rss_per_poller_bytes"] * crowdSize
+	return r.Check(ctx, CheckOptions{Spare: int64(2 * needed)})
 }
 
 // crowd runs the crowd in its own process, and wakes it.
