@@ -116,12 +116,17 @@ func (s *scan) consumers() {
 		})
 		for _, op := range ops {
 			p.step(op)
+			p.recent = append(p.recent, op)
+			p.recent = p.recent[max(0, len(p.recent)-recentOps):]
 		}
 		if end, ok := s.topic.Consumers[name]; ok {
 			p.final(end)
 		}
 	}
 }
+
+// recentOps is how many operations a violation shows that came before it.
+const recentOps = 8
 
 // position follows what is known of one consumer's committed offset. Its user does one thing at a
 // time, but an operation with an unknown outcome may have its effect at any time after.
@@ -134,6 +139,8 @@ type position struct {
 	committed int64 // the last commit by a consume that was acknowledged
 	seeks     []int64
 	usesLazy  bool
+
+	recent []*history.Op // that came before, the last few
 }
 
 func (p *position) step(op *history.Op) {
@@ -192,7 +199,8 @@ func (p *position) wrong(offset int64, op *history.Op) {
 	if slices.Contains(p.seeks, offset) || len(p.seeks) > 0 && op.Kind == history.Consume {
 		return
 	}
-	p.s.f.Otherwise("I11: %s of %s is at %d, and must be from %d to %d: %s", p.name, p.s.name, offset, p.low, p.high, op)
+	p.s.f.Otherwise("I11: %s of %s is at %d, and must be from %d to %d: %s; before that: %s",
+		p.name, p.s.name, offset, p.low, p.high, op, p.recent)
 }
 
 // final checks the position that is there in the end: a lazy commit was flushed at shutdown.

@@ -70,7 +70,7 @@ func (r *Round) disk(ctx context.Context, bytes int64) (*disk.Disk, error) {
 	}
 	r.Cleanup(func() {
 		if err := d.Remove(ctx); err != nil {
-			r.Log.Error("a disk was not removed", "error", err)
+			r.Log.ErrorContext(ctx, "a disk was not removed", "error", err)
 		}
 	})
 	r.Result.Extra[string(kind)] = 1
@@ -98,7 +98,7 @@ func powerCutPostgresRound(ctx context.Context, r *Round) error {
 		if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(700*time.Millisecond)))); err != nil {
 			return err
 		}
-		if err := r.cutPower(ctx, d); err != nil {
+		if err := r.cutPower(ctx, d, pg.Pids); err != nil {
 			return err
 		}
 		pg.Kill()
@@ -114,14 +114,4 @@ func powerCutPostgresRound(ctx context.Context, r *Round) error {
 		}
 	}
 	return r.Check(ctx, CheckOptions{})
-}
-
-// cutPower takes the power away while a request is under way. The processes run on for a moment: all
-// that they can still acknowledge is what was not yet synced, and that must fail.
-func (r *Round) cutPower(ctx context.Context, d *disk.Disk) error {
-	r.FaultSoon()
-	if err := d.Cut(); err != nil {
-		return err
-	}
-	return server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(60*time.Millisecond))))
 }

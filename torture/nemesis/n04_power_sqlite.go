@@ -44,7 +44,7 @@ func powerCutSQLiteRound(ctx context.Context, r *Round) error {
 			return err
 		}
 		b.Expect()
-		if err := r.cutPower(ctx, d); err != nil {
+		if err := r.cutPower(ctx, d, pidsOf(b)); err != nil {
 			return err
 		}
 		b.Kill()

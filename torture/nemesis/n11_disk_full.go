@@ -56,7 +56,7 @@ func (r *Round) fullSQLite(ctx context.Context) error {
 		powerless := i == 1
 		if powerless {
 			b.Expect()
-			if err := r.cutPower(ctx, d); err != nil {
+			if err := r.cutPower(ctx, d, pidsOf(b)); err != nil {
 				return err
 			}
 			b.Kill()
