@@ -32,9 +32,8 @@ run: build ## Build and run a server on an embedded file (ARGS: flags of topiq s
 build: ## Build bin/topiq, a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/topiq ./cmd/topiq
 
-# The race detector is the reason for cgo, and so for a C compiler.
-# What is compiled in only for the fault suite has tests of its own, in builds
-# with its tags.
+# The race detector is the reason for cgo, and so for a C compiler. What is
+# compiled in for the fault suite alone has tests of its own, with its tags.
 .PHONY: test
 test: postgres curl ## Run all tests with the race detector, PostgreSQL included (ARGS: flags of go test)
 	CGO_ENABLED=1 go test -race $(ARGS) ./...

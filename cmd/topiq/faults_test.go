@@ -56,7 +56,7 @@ func TestFaultsKillAtEachPoint(t *testing.T) {
 			produced := make(chan outcome, 1)
 			go func() { produced <- topiq(t, "once\n", "produce", "t", "--name=p", "--url="+b.url) }()
 			<-b.ended
-			if b.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:forcetypeassert // on every Unix
+			if status, ok := b.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 				t.Fatalf("the broker ended with %v: %s", b.err, b.stderr.String())
 			}
 			b = b.again(t, store)

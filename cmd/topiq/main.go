@@ -21,11 +21,7 @@ var version = "dev"
 
 // versionLine is what topiq says of itself, with what no ordinary build has.
 func versionLine() string {
-	line := "topiq " + version
-	for _, built := range fault.Unsafe() {
-		line += " (" + built + ")"
-	}
-	return line
+	return strings.Join(append([]string{"topiq " + version}, fault.Unsafe()...), ", ")
 }
 
 // Exit codes.
