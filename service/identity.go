@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/topiq/topiq/fault"
 )
 
 // renewAttempts is how often a call is repeated because a topic in it was foreign. Once is enough,
@@ -21,7 +23,9 @@ const renewAttempts = 3
 // A topic gets its identity when it is created, not with its first append only. A backup may have
 // been made between the two: were the empty topic that it brings back taken as it is, all that was
 // appended since would be forgotten, and its offsets given out again.
-func Foreign(stored, current string) bool { return stored != "" && stored != current }
+func Foreign(stored, current string) bool {
+	return stored != "" && stored != current && !fault.Mistake("identity_ignored")
+}
 
 // foreignError says that a call met topics that must be renewed before anything is decided on them.
 type foreignError struct{ topics []TopicName }

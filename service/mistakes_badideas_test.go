@@ -107,3 +107,9 @@ func TestMistakeNotifyOnly(t *testing.T) {
 	wantErr(t, "read", err, nil)
 	want(t, "acknowledged by another broker, and not seen", len(got), 0)
 }
+
+func TestMistakeIdentityIgnored(t *testing.T) {
+	want(t, "another database", service.Foreign("one", "two"), true)
+	commit(t, "identity_ignored")
+	want(t, "another database, and nobody looks", service.Foreign("one", "two"), false)
+}

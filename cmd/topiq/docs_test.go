@@ -307,7 +307,9 @@ func TestDocumentedNames(t *testing.T) {
 	for _, name := range everywhere() {
 		flags[name] = true
 	}
-	variables["TOPIQ_TEST_POSTGRES_URL"] = true
+	for _, other := range []string{"TOPIQ_TEST_POSTGRES_URL", "TOPIQ_FAULTS", "TOPIQ_CLOCK_FILE", "TOPIQ_MISTAKE"} {
+		variables[other] = true
+	}
 	targets := makeTargets(t)
 	for _, d := range documents(t) {
 		for _, span := range d.spans() {
@@ -410,7 +412,7 @@ func TestFileMap(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{"cmd/topiq", "api", "service", "db", "db/memory", "db/postgres", "db/sqlite", "client"} {
+	for _, dir := range []string{"cmd/topiq", "api", "service", "db", "db/memory", "db/postgres", "db/sqlite", "fault", "client"} {
 		files, err := filepath.Glob(filepath.Join(docsRoot, filepath.FromSlash(dir), "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files in %s: %v", dir, err)

@@ -155,7 +155,7 @@ func TestMistakeXactStatus(t *testing.T) {
 	if err != nil || result.Duplicate {
 		t.Fatalf("a lost answer: %+v, %v; want success", result, err)
 	}
-	if n := proxy.holes.Load(); n != 1 {
+	if n := len(proxy.holes); n != 1 {
 		t.Errorf("%d answers were lost", n)
 	}
 }
