@@ -67,6 +67,12 @@ torture-mistakes: ## Switch on each classic mistake, and fail unless the suite c
 	@torture/install.sh
 	$(TORTURE) --mistakes
 
+# Disks, failing file systems and memory limits are tested apart from make test, which needs no root.
+.PHONY: torture-root
+torture-root: ## Test what the fault suite does to disks, file systems and memory, as root (ARGS: flags of go test)
+	@torture/install.sh
+	cd torture && go test -tags root -count 1 $(ARGS) ./disk ./faultfs ./memlimit
+
 .PHONY: torture-table
 torture-table: ## Write the tables of all rounds in RESULTS=FILE into docs/guarantees.md
 	$(TORTURE) --rounds=-1 --table docs/guarantees.md

@@ -20,6 +20,7 @@ func each(t *testing.T, test func(t *testing.T, d *disk.Disk)) {
 	t.Helper()
 	for kind, size := range map[disk.FileSystem]int64{disk.Ext4: 32 << 20, disk.XFS: disk.MinXFSBytes} {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			d, err := disk.Create(t.Context(), t.TempDir(), kind, size)
 			if err != nil {
 				t.Fatal(err)
@@ -55,7 +56,9 @@ func write(t *testing.T, path, content string, sync bool) {
 
 // What was synced is there after the power was cut and has come back; what was not has gone; and a sync after the cut fails.
 func TestCutKeepsWhatWasSyncedAndNothingElse(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, d *disk.Disk) {
+		t.Helper()
 		for range 3 {
 			kept, lost := filepath.Join(d.Path(), "kept"), filepath.Join(d.Path(), "lost")
 			write(t, kept, "synced", true)
@@ -97,7 +100,9 @@ func TestCutKeepsWhatWasSyncedAndNothingElse(t *testing.T) {
 
 // A full disk says so, and has room again afterwards.
 func TestFillLeavesNoRoom(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, d *disk.Disk) {
+		t.Helper()
 		if err := d.Fill(0); err != nil {
 			t.Fatal(err)
 		}
@@ -124,6 +129,7 @@ func TestFillLeavesNoRoom(t *testing.T) {
 
 // What a dead run has left is removed by the next, and what a living one uses is not.
 func TestCreateRemovesWhatDeadRunsLeft(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	living, err := disk.Create(t.Context(), base, disk.Ext4, disk.MinExt4Bytes)
 	if err != nil {
@@ -158,6 +164,7 @@ func TestCreateRemovesWhatDeadRunsLeft(t *testing.T) {
 
 // A disk with a user that does not go is not unmounted behind its back, and is removed all the same.
 func TestRemoveDoesNotWaitForUsers(t *testing.T) {
+	t.Parallel()
 	d, err := disk.Create(t.Context(), t.TempDir(), disk.Ext4, disk.MinExt4Bytes)
 	if err != nil {
 		t.Fatal(err)

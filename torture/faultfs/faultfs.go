@@ -52,9 +52,6 @@ func Mount(backing, mountPoint string) (*FS, error) {
 	}
 	f := &FS{mountPoint: mountPoint}
 	data := &fs.LoopbackRoot{Path: backing, Dev: st.Dev}
-	data.NewNode = func(root *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &node{LoopbackNode: fs.LoopbackNode{RootData: root}, fs: f}
-	}
 	root := &node{LoopbackNode: fs.LoopbackNode{RootData: data}, fs: f}
 	data.RootNode = root
 	second := time.Second

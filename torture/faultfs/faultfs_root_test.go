@@ -34,6 +34,7 @@ func mount(t *testing.T) (*faultfs.FS, string) {
 
 // Without rules everything is passed through, with its bytes, mode and owner.
 func TestWithoutRulesItPassesThrough(t *testing.T) {
+	t.Parallel()
 	f, backing := mount(t)
 	file, err := os.OpenFile(f.Path("a"), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
@@ -60,6 +61,7 @@ func TestWithoutRulesItPassesThrough(t *testing.T) {
 
 // Every hook fires, for the files it names, and no longer than it is set.
 func TestEveryHookFires(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		call  faultfs.Call
 		errno syscall.Errno
@@ -85,6 +87,7 @@ func TestEveryHookFires(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			f, _ := mount(t)
 			files := map[string]*os.File{}
 			for _, name := range []string{"hit.db", "other"} {
@@ -131,6 +134,7 @@ func TestEveryHookFires(t *testing.T) {
 // A rule that fires so many times lets everything through afterwards. (A failed read is tried twice by the kernel, so that
 // only calls which are not repeated can be counted exactly.)
 func TestRuleFiresSoManyTimes(t *testing.T) {
+	t.Parallel()
 	f, _ := mount(t)
 	file, err := os.Create(f.Path("a"))
 	if err != nil {
@@ -150,6 +154,7 @@ func TestRuleFiresSoManyTimes(t *testing.T) {
 
 // A delay is waited for, by the call that meets it.
 func TestDelayedFsync(t *testing.T) {
+	t.Parallel()
 	f, _ := mount(t)
 	file, err := os.Create(f.Path("a"))
 	if err != nil {
@@ -168,8 +173,10 @@ func TestDelayedFsync(t *testing.T) {
 
 // SQLite meets the errors: the trap that made a hook look right and never fire was found with it.
 func TestSQLiteMeetsTheErrors(t *testing.T) {
+	t.Parallel()
 	for call, errno := range map[faultfs.Call]syscall.Errno{faultfs.Write: syscall.ENOSPC, faultfs.Fsync: syscall.EIO} {
 		t.Run(string(call), func(t *testing.T) {
+			t.Parallel()
 			f, _ := mount(t)
 			db, err := sql.Open("sqlite", "file:"+f.Path("x.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 			if err != nil {

@@ -17,6 +17,11 @@ type node struct {
 	fs *FS
 }
 
+// WrapChild makes every file and directory below one of ours as well.
+func (n *node) WrapChild(context.Context, fs.InodeEmbedder) fs.InodeEmbedder {
+	return &node{LoopbackNode: fs.LoopbackNode{RootData: n.RootData}, fs: n.fs}
+}
+
 // relative is the path below the mount point.
 func (n *node) relative() string { return n.Path(n.Root()) }
 

@@ -26,6 +26,7 @@ func in(t *testing.T, g *memlimit.Group, line ...string) error {
 
 // Who needs more than the limit is killed, which is counted; who needs less is not.
 func TestTheKernelKillsWhoNeedsMore(t *testing.T) {
+	t.Parallel()
 	g, err := memlimit.New(32 << 20)
 	if err != nil {
 		t.Fatal(err)

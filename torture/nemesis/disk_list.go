@@ -45,10 +45,10 @@ func sameOwner(of, path string) error {
 	return os.Chown(path, int(st.Uid), int(st.Gid))
 }
 
-// since counts the operations of a kind that were invoked after a time of the history and have a code.
-func (r *Round) since(at int64, kind history.Kind, is func(*history.Op) bool) (n int) {
+// since counts the requests to produce that were made after a time of the history and are as wanted.
+func (r *Round) since(at int64, is func(*history.Op) bool) (n int) {
 	for _, op := range r.workloads[0].Recorder().Ops() {
-		if op.Kind == kind && op.Invoke >= at && is(op) {
+		if op.Kind == history.Produce && op.Invoke >= at && is(op) {
 			n++
 		}
 	}

@@ -98,7 +98,7 @@ func (r *Round) fill(ctx context.Context, d *disk.Disk, met func(*history.Op) bo
 		if use != nil {
 			use()
 		}
-		return r.since(now, history.Produce, met) >= 3
+		return r.since(now, met) >= 3
 	})
 	if err = errors.Join(err, failed); err != nil {
 		return err

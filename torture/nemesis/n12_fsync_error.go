@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/topiq/topiq/torture/faultfs"
-	"github.com/topiq/topiq/torture/history"
 	"github.com/topiq/topiq/torture/server"
 	"github.com/topiq/topiq/torture/workload"
 )
@@ -40,7 +39,7 @@ func fsyncErrorRound(ctx context.Context, r *Round) error {
 	}
 	r.Cleanup(func() {
 		if err := f.Unmount(); err != nil {
-			r.Log.Error("a file system was not unmounted", "error", err)
+			r.Log.ErrorContext(ctx, "a file system was not unmounted", "error", err)
 		}
 	})
 	if r.Engine == SQLite {
@@ -106,10 +105,10 @@ func (r *Round) failingSyncSQLite(ctx context.Context, f *faultfs.FS) error {
 		if err := server.Pause(ctx, time.Second); err != nil {
 			return err
 		}
-		if n := r.since(at, history.Produce, acked); n > 0 {
+		if n := r.since(at, acked); n > 0 {
 			r.Violation("I21: %d requests were acknowledged after a sync had failed", n)
 		}
-		if r.since(at, history.Produce, refused) == 0 {
+		if r.since(at, refused) == 0 {
 			r.Invalid("nobody was refused after a sync had failed")
 		}
 		if status, ok := b.Ready(ctx); ok || status == 0 {

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/topiq/topiq/torture/history"
 	"github.com/topiq/topiq/torture/server"
 	"github.com/topiq/topiq/torture/workload"
 )
@@ -121,7 +120,7 @@ func (r *Round) lockedFile(ctx context.Context, _ *server.Broker, file string) (
 	if err := server.Pause(ctx, 6*time.Second+time.Duration(r.Rand.Int64N(int64(2*time.Second)))); err != nil {
 		return err
 	}
-	n := r.since(locked, history.Produce, acked)
+	n := r.since(locked, acked)
 	if _, err := db.ExecContext(ctx, "ROLLBACK"); err != nil {
 		return err
 	}

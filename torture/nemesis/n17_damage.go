@@ -16,10 +16,7 @@ import (
 // damage is one thing that is done to a copy of a store.
 type damage struct {
 	name string
-	// unseen says that SQLite cannot notice it: what is gone of a WAL looks as if it had never been
-	// written, and a payload has no checksum. It is counted.
-	unseen bool
-	do     func(r *Round, file string) error
+	do   func(r *Round, file string) error
 }
 
 func damages() []damage {

@@ -48,7 +48,7 @@ func memoryLimitRound(ctx context.Context, r *Round) error {
 	}
 	r.Cleanup(func() {
 		if err := g.Remove(); err != nil {
-			r.Log.Error("a control group was not removed", "error", err)
+			r.Log.ErrorContext(ctx, "a control group was not removed", "error", err)
 		}
 	})
 	brokers, err := r.Brokers(ctx, 1, BrokerOptions{Prefix: g.Prefix()})

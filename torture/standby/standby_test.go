@@ -15,7 +15,7 @@ import (
 func start(t *testing.T, synchronous bool) *standby.Pair {
 	t.Helper()
 	// The path of a test's directory is too long for a socket.
-	dir, err := os.MkdirTemp("", "topiq-standby-")
+	dir, err := os.MkdirTemp("", "topiq-standby-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
