@@ -39,7 +39,9 @@ func (r *Round) lines(ctx context.Context, n int, o BrokerOptions) (*lines, erro
 			return nil, err
 		}
 		r.Cleanup(func() { _ = proxy.Close() })
-		o.Store = proxy.URL()
+		// By default a broker gives a new connection two seconds. Where the processor is so busy that the
+		// server needs longer, none would ever succeed, and trying would keep it busy.
+		o.Store = proxy.URL() + "&connect_timeout=10"
 		b, err := r.NewBroker(ctx, o)
 		if err != nil {
 			return nil, err
