@@ -121,7 +121,7 @@ func commitUncancelled(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // refuseCancels prepares a connection for commitUncancelled.
-func refuseCancels(_ context.Context, config *pgx.ConnConfig) error {
+func refuseCancels(config *pgx.ConnConfig) {
 	watchContexts(config)
 	committing, dial := &atomic.Bool{}, config.DialFunc
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -134,7 +134,6 @@ func refuseCancels(_ context.Context, config *pgx.ConnConfig) error {
 		conn.CustomData()[committingKey] = committing
 		return nil
 	}
-	return nil
 }
 
 // commit sends COMMIT and says whether it is known to have succeeded (P8).

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	connectTimeout      = 2 * time.Second // per host; an address may name several
+	connectTimeout      = 5 * time.Second // per host; an address may name several
 	healthCheckInterval = time.Second
 	maxConnLifetime     = 30 * time.Minute
 	// A peer that answers nothing at all for keepAliveIdle + keepAliveProbes × keepAliveInterval
@@ -61,6 +61,12 @@ func parse(url string) (*pgxpool.Config, error) {
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes,
 	}}).DialContext
 	conn.OnNotice = keepWarning
+	opened := make(dials, maxDials) // by all pools
+	config.BeforeConnect = func(_ context.Context, conn *pgx.ConnConfig) error {
+		refuseCancels(conn)
+		opened.limit(conn)
+		return nil
+	}
 	return config, nil
 }
 
@@ -75,7 +81,6 @@ func newPool(
 	config.MaxConnLifetimeJitter = maxConnLifetime / 10
 	config.HealthCheckPeriod = healthCheckInterval
 	config.PingTimeout = connectTimeout
-	config.BeforeConnect = refuseCancels
 	config.AfterConnect = prepare
 	return pgxpool.NewWithConfig(ctx, config)
 }

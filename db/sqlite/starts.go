@@ -44,7 +44,7 @@ func readStarts(path string) (start, bool, error) {
 	}
 	var s start
 	if _, err := fmt.Sscanf(string(text), "%d %s\n", &s.starts, &s.fileID); err != nil || s.starts < 1 {
-		return start{}, false, nil //nolint:nilerr // it makes no sense
+		return start{}, false, nil
 	}
 	return s, true, nil
 }
@@ -70,7 +70,7 @@ func writeStarts(path string, s start) (err error) {
 // next is the start after what the store and the file beside it say. The store keeps its id, unless it
 // is not, or not surely, the one that a broker has started on last: then every topic in it is foreign.
 // The counter is raised beyond both, so that the same copy is known again when it is put back once more.
-func next(stored start, beside start, found bool, newID func() string) start {
+func next(stored, beside start, found bool, newID func() string) start {
 	to := start{fileID: stored.fileID, starts: max(stored.starts, beside.starts) + 1}
 	if !found || stored.starts < beside.starts || stored.fileID != beside.fileID {
 		to.fileID = newID()
