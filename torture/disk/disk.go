@@ -49,16 +49,16 @@ func Create(ctx context.Context, base string, kind FileSystem, bytes int64) (*Di
 	if err := Check(kind); err != nil {
 		return nil, err
 	}
-	run, err := newRunDir(ctx, base)
+	run, err := newRunDir(base)
 	if err != nil {
 		return nil, fmt.Errorf("disk: %w", err)
 	}
 	d := &Disk{kind: kind, run: run}
 	if err := d.format(ctx, bytes); err != nil {
-		return nil, errors.Join(err, d.Remove(ctx))
+		return nil, errors.Join(err, d.Remove())
 	}
 	if err := d.Mount(ctx); err != nil {
-		return nil, errors.Join(err, d.Remove(ctx))
+		return nil, errors.Join(err, d.Remove())
 	}
 	return d, nil
 }
@@ -177,12 +177,12 @@ func (d *Disk) Free() error {
 func (d *Disk) FreeBytes() (int64, error) { return freeBytes(d.Path()) }
 
 // Remove unmounts the disk, whoever may still use it, and removes every trace of it. It may be called more than once.
-func (d *Disk) Remove(ctx context.Context) error {
+func (d *Disk) Remove() error {
 	if d.run == nil {
 		return nil
 	}
 	r := d.run
-	if err := r.remove(context.WithoutCancel(ctx)); err != nil {
+	if err := r.remove(); err != nil {
 		return fmt.Errorf("disk: remove: %w", err)
 	}
 	d.run, d.mounted = nil, false

@@ -1,12 +1,10 @@
 package disk
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 )
 
@@ -27,7 +25,7 @@ func (r *runDir) image() string      { return filepath.Join(r.path, "image") }
 func (r *runDir) mountPoint() string { return filepath.Join(r.path, "mnt") }
 
 // newRunDir removes what dead runs have left and makes a new directory.
-func newRunDir(ctx context.Context, base string) (*runDir, error) {
+func newRunDir(base string) (*runDir, error) {
 	if base == "" {
 		base = os.TempDir()
 	}
@@ -36,7 +34,7 @@ func newRunDir(ctx context.Context, base string) (*runDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := removeStale(ctx, base); err != nil {
+	if err := removeStale(base); err != nil {
 		return nil, err
 	}
 	path, err := os.MkdirTemp(base, runDirPrefix)
@@ -46,10 +44,10 @@ func newRunDir(ctx context.Context, base string) (*runDir, error) {
 	r := &runDir{path: path}
 	// The server's account has to get through to the mount point.
 	if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // see above
-		return nil, errors.Join(err, r.remove(ctx))
+		return nil, errors.Join(err, r.remove())
 	}
 	if err := r.acquire(); err != nil {
-		return nil, errors.Join(err, r.remove(ctx))
+		return nil, errors.Join(err, r.remove())
 	}
 	return r, nil
 }
@@ -69,10 +67,11 @@ func (r *runDir) acquire() error {
 	return os.Rename(unnamed, filepath.Join(r.path, lockName))
 }
 
-// remove unmounts what is mounted below the directory and removes it.
-func (r *runDir) remove(ctx context.Context) error {
-	if err := detachBelow(ctx, r.path); err != nil {
-		return err
+// remove unmounts the disk, whoever uses it, and removes the directory. The kernel's list of mounts is not asked: read while
+// others mount and unmount, it may leave one out.
+func (r *runDir) remove() error {
+	if err := detach(r.mountPoint()); err != nil {
+		return fmt.Errorf("detach %s: %w", r.mountPoint(), err)
 	}
 	err := os.RemoveAll(r.path)
 	if r.lock != nil {
@@ -84,7 +83,7 @@ func (r *runDir) remove(ctx context.Context) error {
 
 // removeStale removes the directories of runs that have died with their disk mounted. A directory that cannot be opened
 // belongs to somebody else, or is being made, and is left alone.
-func removeStale(ctx context.Context, base string) error {
+func removeStale(base string) error {
 	paths, err := filepath.Glob(filepath.Join(base, runDirPrefix+"*"))
 	if err != nil {
 		return err
@@ -99,50 +98,11 @@ func removeStale(ctx context.Context, base string) error {
 			continue
 		}
 		stale := &runDir{path: path, lock: lock}
-		if err := stale.remove(ctx); err != nil {
+		if err := stale.remove(); err != nil {
 			return fmt.Errorf("remove what a dead run has left in %s: %w", path, err)
 		}
 	}
 	return nil
-}
-
-// detachBelow takes every mount at or below a directory out of the tree, the innermost first. Who still has a file open
-// there keeps the file system alive, but no longer the name.
-func detachBelow(ctx context.Context, dir string) error {
-	mounts, err := mountsBelow(dir)
-	if err != nil {
-		return err
-	}
-	for _, mount := range mounts {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := detach(mount); err != nil {
-			return fmt.Errorf("detach %s: %w", mount, err)
-		}
-	}
-	return nil
-}
-
-// mountsBelow lists the mount points at or below a directory, the last mounted first.
-func mountsBelow(dir string) ([]string, error) {
-	content, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	var mounts []string
-	for line := range strings.Lines(string(content)) {
-		fields := strings.Fields(line)
-		if len(fields) < 5 {
-			continue
-		}
-		// The kernel writes blanks and backslashes in octal. MkdirTemp makes none, but the base may have some.
-		point := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(fields[4])
-		if point == dir || strings.HasPrefix(point, dir+"/") {
-			mounts = append([]string{point}, mounts...)
-		}
-	}
-	return mounts, nil
 }
 
 // flock takes the lock or fails at once.

@@ -89,13 +89,18 @@ func unmount(ctx context.Context, mountPoint string, patience time.Duration) err
 	}
 }
 
-// detach takes a mount out of the tree, whoever uses it. It is fine if it has gone by itself.
+// detach takes whatever is mounted there out of the tree, whoever uses it: who still has a file open keeps the file system
+// alive, but no longer the name.
 func detach(mountPoint string) error {
-	err := unix.Unmount(mountPoint, unix.MNT_DETACH)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
-		return nil
+	for {
+		err := unix.Unmount(mountPoint, unix.MNT_DETACH)
+		switch {
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
+			return nil // nothing is mounted there any more
+		case err != nil:
+			return err
+		}
 	}
-	return err
 }
 
 func freeBytes(path string) (int64, error) {

@@ -69,7 +69,7 @@ func (r *Round) disk(ctx context.Context, bytes int64) (*disk.Disk, error) {
 		return nil, err
 	}
 	r.Cleanup(func() {
-		if err := d.Remove(ctx); err != nil {
+		if err := d.Remove(); err != nil {
 			r.Log.ErrorContext(ctx, "a disk was not removed", "error", err)
 		}
 	})
