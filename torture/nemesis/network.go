@@ -14,9 +14,6 @@ import (
 	"github.com/topiq/topiq/torture/server"
 )
 
-// lineConns is the most connections that a broker behind a proxy may have: hardly more than it needs.
-const lineConns = "10"
-
 // lines are the ways of brokers to one PostgreSQL server, a proxy for each.
 type lines struct {
 	direct  string // the address of the database without a proxy
@@ -31,17 +28,13 @@ func (r *Round) lines(ctx context.Context, n int, o BrokerOptions) (*lines, erro
 		return nil, err
 	}
 	l := &lines{direct: pg.URL(Database)}
-	// A connection costs the server a process. Where faults end them by the dozen, fewer come back sooner.
-	o.Args = append([]string{"--max-conns", lineConns}, o.Args...)
 	for range n {
 		proxy, err := pgproxy.Start(ctx, l.direct, r.Rand.Uint64())
 		if err != nil {
 			return nil, err
 		}
 		r.Cleanup(func() { _ = proxy.Close() })
-		// By default a broker gives a new connection two seconds. Where the processor is so busy that the
-		// server needs longer, none would ever succeed, and trying would keep it busy.
-		o.Store = proxy.URL() + "&connect_timeout=10"
+		o.Store = proxy.URL()
 		b, err := r.NewBroker(ctx, o)
 		if err != nil {
 			return nil, err
