@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -56,10 +57,15 @@ type streams struct {
 	out, err io.Writer
 }
 
+// sameSignal is how long after a signal another one counts as the same.
+const sameSignal = 500 * time.Millisecond
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the process behaves as if there were no handler: a second one ends it.
-	context.AfterFunc(ctx, stop)
+	// A moment after the first signal the process behaves as if there were no handler: a second one ends
+	// it. Within the moment it may be the same one: make passes a SIGTERM on to what it runs, which has got
+	// it already where it went to the whole process group.
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
 	// Whoever reads our output may stop before its end (topiq consume t | head). A write then
 	// answers EPIPE, which run understands, instead of ending the process in the middle of a commit.
 	signal.Ignore(syscall.SIGPIPE)
