@@ -29,7 +29,7 @@ type flags struct {
 	Mistake  []string `help:"With --mistakes: only these."`
 	Keep     bool     `help:"Keep the directories of all rounds, not only of those that fail."`
 	Dir      string   `help:"Where rounds work; default a new directory below the system's for temporary files." placeholder:"DIR"`
-	Parallel int      `default:"2" help:"Rounds at a time; one at a time with --mistakes."`
+	Parallel int      `default:"1" help:"Rounds at a time; one at a time with --mistakes."`
 	Race     bool     `help:"Build the brokers with the race detector."`
 	Root     string   `default:"" help:"The root of topiq's sources; default .. or ." placeholder:"DIR"`
 	Old      string   `default:"6405f4c" help:"The commit of the earlier version for N24."`

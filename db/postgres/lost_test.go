@@ -125,7 +125,7 @@ func awaits[A any](t *testing.T, call func() (A, error)) (answer A, err error) {
 // noticed requires that clients of the history that was lost are told so, by every broker, whichever
 // comes first and all at once; that the topic has one new incarnation, also for brokers that are
 // started later; and that nothing of the two histories is mixed.
-func (h *history) noticed(url string, config postgres.Config) {
+func (h *history) noticed(url string) {
 	h.t.Helper()
 	t := h.t
 	var calls sync.WaitGroup
@@ -158,7 +158,7 @@ func (h *history) noticed(url string, config postgres.Config) {
 	}
 	h.isOther(renewed)
 	h.stop()
-	h.start(url, config)
+	h.start(url, postgres.Config{})
 	h.isOther(renewed)
 }
 
@@ -194,7 +194,7 @@ func TestDumpPutBackIsNoticed(t *testing.T) {
 		restored := server.Database(t)
 		server.Load(t, restored, dump)
 		h.start(restored, postgres.Config{})
-		h.noticed(restored, postgres.Config{})
+		h.noticed(restored)
 	})
 	t.Run("on another server", func(t *testing.T) {
 		t.Parallel()
@@ -204,7 +204,7 @@ func TestDumpPutBackIsNoticed(t *testing.T) {
 		h.stop()
 		other.Load(t, other.URL(), dump)
 		h.start(other.URL(), postgres.Config{})
-		h.noticed(other.URL(), postgres.Config{})
+		h.noticed(other.URL())
 	})
 	t.Run("in place of the tables, under brokers that go on", func(t *testing.T) {
 		t.Parallel()
@@ -213,7 +213,7 @@ func TestDumpPutBackIsNoticed(t *testing.T) {
 		h := begin(t, server.URL(), postgres.Config{}, func() { dump = server.Dump(t, server.URL()) })
 		execute(t, server.URL(), "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 		server.Load(t, server.URL(), dump)
-		h.noticed(server.URL(), postgres.Config{})
+		h.noticed(server.URL())
 	})
 	t.Run("as a template's copy", func(t *testing.T) {
 		t.Parallel()
@@ -246,7 +246,7 @@ func TestDumpPutBackIsNoticed(t *testing.T) {
 		execute(t, server.URL(), "DROP DATABASE "+config.Database+" WITH (FORCE)")
 		execute(t, server.URL(), "ALTER DATABASE kept RENAME TO "+config.Database)
 		h.start(url, postgres.Config{})
-		h.noticed(url, postgres.Config{})
+		h.noticed(url)
 	})
 }
 
@@ -262,7 +262,7 @@ func TestBackupPutBackIsNoticed(t *testing.T) {
 	}
 	url := restore().URL()
 	h.start(url, postgres.Config{})
-	h.noticed(url, postgres.Config{})
+	h.noticed(url)
 }
 
 // TestLossyPromotionIsNoticed promotes a standby that has fallen behind, under brokers that go on.
@@ -283,7 +283,7 @@ func TestLossyPromotionIsNoticed(t *testing.T) {
 	if err := standby.Promote(); err != nil {
 		t.Fatal(err)
 	}
-	h.noticed(both, postgres.Config{})
+	h.noticed(both)
 }
 
 // TestPromotionUnderTheOperatorsWord: a standby that commits wait for has everything, and clients go on.
