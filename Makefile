@@ -58,7 +58,7 @@ TORTURE = mkdir -p bin && (cd torture && go build -o ../bin/torture .) && bin/to
 	$(if $(ONLY),--only $(ONLY)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(RESULTS),--results $(RESULTS)) $(ARGS)
 
 .PHONY: torture
-torture: ## Break topiq in every way and check that nothing is lost, about 4 minutes (ROUNDS, ONLY=N1,N7, ENGINE, SEED, RESULTS=FILE)
+torture: ## Break topiq and check that nothing is lost, about 4 minutes; with ROUNDS in every way (ONLY=N1,N7, ENGINE, SEED, RESULTS=FILE)
 	@torture/install.sh
 	$(TORTURE) --rounds $(ROUNDS)
 

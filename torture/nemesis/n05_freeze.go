@@ -12,7 +12,7 @@ import (
 func freeze() Nemesis {
 	return Nemesis{
 		ID: "N5", Name: "SIGSTOP of a broker or of PostgreSQL", Engines: []string{SQLite, Postgres, Memory},
-		Short: 1, Faults: "freezes", Round: freezeRound,
+		Faults: "freezes", Round: freezeRound,
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func restarts() Nemesis {
 	return Nemesis{
 		ID: "N6", Name: "restart storm (SIGTERM, SIGKILL) from an empty database on", Engines: []string{SQLite, Postgres},
-		Cut: true, Short: 1, Faults: "restarts", Round: restartsRound,
+		Cut: true, Faults: "restarts", Round: restartsRound,
 	}
 }
 

@@ -22,7 +22,7 @@ func blackHole() []Nemesis {
 	}
 	return []Nemesis{{
 		ID: "N8", Name: "black hole between broker and database, 1-12 s", Engines: []string{Postgres},
-		Cut: true, Short: 1, Faults: "holes",
+		Cut: true, Faults: "holes",
 		Round: round([2]time.Duration{time.Second, 3 * time.Second}, [2]time.Duration{8 * time.Second, 12 * time.Second}),
 	}, {
 		ID: "N8-long", Name: "black hole between broker and database, 30-120 s", Engines: []string{Postgres},

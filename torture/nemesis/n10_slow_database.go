@@ -26,7 +26,7 @@ const (
 func slowDatabase() []Nemesis {
 	return []Nemesis{{
 		ID: "N10", Name: "slow database, each message late by 5-2,000 ms", Engines: []string{Postgres},
-		Short: 1, Faults: "phases", Round: slowDatabaseRound,
+		Faults: "phases", Round: slowDatabaseRound,
 	}}
 }
 

@@ -18,7 +18,7 @@ import (
 func diskFull() Nemesis {
 	return Nemesis{
 		ID: "N11", Name: "disk full, and room again", Needs: []Need{Root(), LoopDisk()},
-		Engines: []string{SQLite, Postgres}, Short: 1, Faults: "full disks", Round: diskFullRound,
+		Engines: []string{SQLite, Postgres}, Faults: "full disks", Round: diskFullRound,
 	}
 }
 

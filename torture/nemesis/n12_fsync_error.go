@@ -17,7 +17,7 @@ import (
 func fsyncError() Nemesis {
 	return Nemesis{
 		ID: "N12", Name: "a sync that is slow, and one that fails", Needs: []Need{Root(), Fuse()},
-		Engines: []string{SQLite, Postgres}, Cut: true, Short: 1, Faults: "failed syncs", Round: fsyncErrorRound,
+		Engines: []string{SQLite, Postgres}, Cut: true, Faults: "failed syncs", Round: fsyncErrorRound,
 	}
 }
 

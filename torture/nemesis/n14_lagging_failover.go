@@ -14,7 +14,7 @@ import (
 func laggingFailover() Nemesis {
 	return Nemesis{
 		ID: "N14", Name: "failover to an asynchronous standby that lags", Engines: []string{Postgres},
-		Cut: true, Short: 1, Faults: "failovers that lose", Round: laggingFailoverRound,
+		Cut: true, Faults: "failovers that lose", Round: laggingFailoverRound,
 	}
 }
 

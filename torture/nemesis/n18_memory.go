@@ -18,7 +18,7 @@ import (
 func memoryLimit() Nemesis {
 	return Nemesis{
 		ID: "N18", Name: "out of memory in a group of 64-256 MiB", Needs: []Need{Root(), MemoryGroup()},
-		Engines: []string{SQLite, Postgres}, Cut: true, Short: 1, Faults: "kills", Round: memoryLimitRound,
+		Engines: []string{SQLite, Postgres}, Cut: true, Faults: "kills", Round: memoryLimitRound,
 	}
 }
 

@@ -32,7 +32,7 @@ const (
 func idlePollers() Nemesis {
 	return Nemesis{
 		ID: "N19", Name: "10,000 idle long polls, woken all at once", Needs: []Need{{"12,000 open files", enoughFiles}},
-		Engines: []string{SQLite, Postgres}, Short: 1, Faults: "waves of 10,000 wake-ups", Round: idlePollersRound,
+		Engines: []string{SQLite, Postgres}, Faults: "waves of 10,000 wake-ups", Round: idlePollersRound,
 	}
 }
 

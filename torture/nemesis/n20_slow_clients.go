@@ -27,7 +27,7 @@ const (
 func slowClients() []Nemesis {
 	return []Nemesis{{
 		ID: "N20", Name: "clients that send and read at a byte a second", Engines: []string{SQLite, Postgres},
-		Short: 1, Faults: "slow clients", Round: slowClientsRound,
+		Faults: "slow clients", Round: slowClientsRound,
 	}}
 }
 

@@ -26,7 +26,7 @@ const (
 func hostileBodies() []Nemesis {
 	return []Nemesis{{
 		ID: "N21", Name: "giant and hostile requests", Engines: []string{SQLite, Postgres},
-		Short: 1, Faults: "hostile requests", Round: hostileRound,
+		Faults: "hostile requests", Round: hostileRound,
 	}}
 }
 

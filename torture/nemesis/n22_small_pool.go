@@ -15,7 +15,7 @@ import (
 func smallPool() Nemesis {
 	return Nemesis{
 		ID: "N22", Name: "the smallest pool of connections, and 500 clients", Engines: []string{Postgres},
-		Short: 1, Faults: "bursts of 500 clients", Round: smallPoolRound,
+		Faults: "bursts of 500 clients", Round: smallPoolRound,
 	}
 }
 

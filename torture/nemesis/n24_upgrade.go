@@ -12,7 +12,7 @@ import (
 func upgrade() Nemesis {
 	return Nemesis{
 		ID: "N24", Name: "an earlier and this version together on one database, and kills", Engines: []string{Postgres},
-		Cut: true, Short: 1, Faults: "kills and replacements", Round: upgradeRound,
+		Cut: true, Faults: "kills and replacements", Round: upgradeRound,
 	}
 }
 

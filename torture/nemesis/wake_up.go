@@ -23,7 +23,7 @@ const (
 func wakeUp() []Nemesis {
 	return []Nemesis{{
 		ID: "P12", Name: "long poll through another broker, with and without notifications", Engines: []string{Postgres},
-		Short: 1, Faults: "wake-ups", Round: wakeUpRound,
+		Faults: "wake-ups", Round: wakeUpRound,
 	}}
 }
 
