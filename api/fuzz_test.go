@@ -22,7 +22,7 @@ import (
 	"github.com/topiq/topiq/service"
 )
 
-// fuzzRenewal is how many inputs one broker gets: what they store would fill the memory.
+// fuzzRenewal is about how many requests one broker gets: what they store would fill the memory.
 const fuzzRenewal = 20_000
 
 // fuzzed is the handler that a target tries its inputs on.
@@ -32,13 +32,20 @@ type fuzzed struct {
 	tried   int
 }
 
+// begin makes sure that there is a broker for one input, and one only: what an input has made is there
+// until it has ended.
+func (f *fuzzed) begin(t *testing.T) {
+	t.Helper()
+	if f.broker == nil || f.tried >= fuzzRenewal {
+		f.renew(t)
+		f.tried = 0
+	}
+}
+
 // try sends a request to a broker with a topic, a named producer and a consumer. Whatever the request is,
 // the answer must be one that the document describes, and no fault of the broker.
 func (f *fuzzed) try(t *testing.T, r *http.Request) *httptest.ResponseRecorder {
 	t.Helper()
-	if f.tried%fuzzRenewal == 0 {
-		f.renew(t)
-	}
 	f.tried++
 	answer := httptest.NewRecorder()
 	apitest.Check(t, f.handler, true).ServeHTTP(answer, r)
@@ -154,6 +161,7 @@ func FuzzBody(f *testing.F) {
 	var b fuzzed
 	f.Cleanup(func() { b.close(f) })
 	f.Fuzz(func(t *testing.T, call uint8, body []byte) {
+		b.begin(t)
 		b.try(t, request(t, http.MethodPost, pick(paths, call), "", body))
 	})
 }
@@ -169,6 +177,7 @@ func FuzzQuery(f *testing.F) {
 	var b fuzzed
 	f.Cleanup(func() { b.close(f) })
 	f.Fuzz(func(t *testing.T, call uint8, query string) {
+		b.begin(t)
 		b.try(t, request(t, http.MethodGet, pick(paths, call), query, nil))
 	})
 }
@@ -201,6 +210,7 @@ func FuzzNames(f *testing.F) {
 		if err := service.CheckName("topic", service.TopicName(name)); (err == nil) != good {
 			t.Fatalf("%q: %v, want accepted: %t", name, err, good)
 		}
+		b.begin(t)
 		missing, refused := http.StatusNotFound, http.StatusBadRequest
 		expect := func(what string, status, want int) {
 			t.Helper()
