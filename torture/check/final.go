@@ -132,7 +132,18 @@ func get(ctx context.Context, address string, into any) (bool, error) {
 			}
 			return false, fmt.Errorf("%s gave no answer in %s: %w", address, patience, err)
 		}
-		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // between attempts, bounded above
+		pause(ctx)
+	}
+}
+
+// pause is the time between two looks at something that tells nobody when it changes. The end of ctx
+// ends it.
+func pause(ctx context.Context) {
+	timer := time.NewTimer(50 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

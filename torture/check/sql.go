@@ -212,6 +212,6 @@ func Sessions(ctx context.Context, database string, deadline time.Time) error {
 		case time.Now().After(deadline):
 			return fmt.Errorf("%d of %d sessions of the database are still in a transaction", busy, total)
 		}
-		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // between looks, bounded above
+		pause(ctx)
 	}
 }
