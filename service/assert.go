@@ -94,24 +94,20 @@ func checkProducers(plan *AppendPlan, added map[TopicID]*TopicAppend, wrong map[
 		stored int64
 		last   *Message // with a seq
 	}
-	made := map[NamedProducer]*progress{}
+	made := make(map[NamedProducer]progress, len(plan.Producers))
 	for id, t := range added {
 		for i := range t.Messages {
 			m := &t.Messages[i]
 			key := NamedProducer{id, m.ProdName}
 			p := made[key]
-			if p == nil {
-				p = &progress{}
-				made[key] = p
-			}
 			p.stored++
-			if m.Seq == NoSeq {
-				continue
+			if m.Seq != NoSeq {
+				if p.last != nil && m.Seq != p.last.Seq+1 {
+					wrong[id] = fmt.Errorf("seq %d of %q follows on %d", m.Seq, m.ProdName, p.last.Seq)
+				}
+				p.last = m
 			}
-			if p.last != nil && m.Seq != p.last.Seq+1 {
-				wrong[id] = fmt.Errorf("seq %d of %q follows on %d", m.Seq, m.ProdName, p.last.Seq)
-			}
-			p.last = m
+			made[key] = p
 		}
 	}
 	for i := range plan.Producers {
@@ -119,9 +115,9 @@ func checkProducers(plan *AppendPlan, added map[TopicID]*TopicAppend, wrong map[
 		p := made[advance.NamedProducer]
 		delete(made, advance.NamedProducer)
 		switch {
-		case p == nil && advance.AddCount != 0, p != nil && advance.AddCount != p.stored:
+		case advance.AddCount != p.stored:
 			wrong[advance.Topic] = fmt.Errorf("the count of %q grew by %d for other messages", advance.Name, advance.AddCount)
-		case p != nil && p.last != nil && (advance.NextSeq != p.last.Seq+1 || advance.LastOffset != p.last.Offset):
+		case p.last != nil && (advance.NextSeq != p.last.Seq+1 || advance.LastOffset != p.last.Offset):
 			wrong[advance.Topic] = fmt.Errorf("seq %d of %q is at %d, and its producer expects %d after %d",
 				p.last.Seq, advance.Name, p.last.Offset, advance.NextSeq, advance.LastOffset)
 		}

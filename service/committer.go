@@ -121,18 +121,34 @@ func arrange(group produceJobs) (leaders produceJobs, copies map[*job[produceJob
 		id    ProducerID
 		name  string
 	}
-	places := map[producer][]int{}
+	key := func(j *job[produceJob, AppendResult]) producer {
+		return producer{j.req.Topic, j.req.Producer, j.req.ProdName}
+	}
+	// Mostly nobody is there twice, and nothing needs to be put in order.
+	var shared map[producer][]int
+	seen := make(map[producer]bool, len(group))
+	for _, j := range group {
+		if j.req.Seq == NoSeq {
+			continue
+		}
+		if seen[key(j)] && shared == nil {
+			shared = map[producer][]int{}
+		}
+		if seen[key(j)] {
+			shared[key(j)] = nil
+		}
+		seen[key(j)] = true
+	}
+	if shared == nil {
+		return group, nil
+	}
 	for i, j := range group {
-		if j.req.Seq != NoSeq {
-			key := producer{j.req.Topic, j.req.Producer, j.req.ProdName}
-			places[key] = append(places[key], i)
+		if at, ok := shared[key(j)]; ok && j.req.Seq != NoSeq {
+			shared[key(j)] = append(at, i)
 		}
 	}
 	ordered := slices.Clone(group)
-	for _, at := range places {
-		if len(at) == 1 {
-			continue
-		}
+	for _, at := range shared {
 		own := make(produceJobs, len(at))
 		for k, i := range at {
 			own[k] = group[i]

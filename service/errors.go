@@ -121,7 +121,7 @@ func (e *Error) Because(cause error) *Error {
 // outermost one says what happened to the call: an unknown outcome may well have been caused by a
 // connection that was unavailable, and is no less unknown for it.
 func CodeOf(err error) Code {
-	if e := (*Error)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return CodeInternal

@@ -24,11 +24,18 @@ type lanes[Req, Res any] struct {
 	closed  bool
 }
 
+// lane has a goroutine from its first job on: a new one for each group would have to grow its stack
+// each time.
 type lane[Req, Res any] struct {
-	mu     sync.Mutex
-	queue  []*job[Req, Res]
-	active bool
+	mu      sync.Mutex
+	queue   []*job[Req, Res]
+	started bool
+	closed  bool
+	news    sync.Cond // something was queued, or the lane was closed
 }
+
+// keptGroup bounds the memory for groups that a lane keeps while it has nothing to do.
+const keptGroup = 1024
 
 // job is one request on its way through a lane. run sets res or err.
 type job[Req, Res any] struct {
@@ -94,9 +101,13 @@ func (q *quota) give(bytes int64) {
 }
 
 func newLanes[Req, Res any](n int, queue *quota, run func(int, []*job[Req, Res])) *lanes[Req, Res] {
-	return &lanes[Req, Res]{
+	l := &lanes[Req, Res]{
 		run: run, queue: queue, groupLen: 4096, groupBytes: 64 << 20, lanes: make([]lane[Req, Res], n),
 	}
+	for i := range l.lanes {
+		l.lanes[i].news.L = &l.lanes[i].mu
+	}
+	return l
 }
 
 // do hands a request to the lane of a bucket and waits for its result. A caller that goes away
@@ -134,17 +145,19 @@ func (l *lanes[Req, Res]) submit(bucket Bucket, j *job[Req, Res]) error {
 	lane.mu.Lock()
 	defer lane.mu.Unlock()
 	lane.queue = append(lane.queue, j)
-	if !lane.active {
-		lane.active = true
+	if !lane.started {
+		lane.started = true
 		l.running.Go(func() { l.work(i) })
 	}
+	lane.news.Signal()
 	return nil
 }
 
-// work runs the groups of one lane until nothing is queued.
+// work runs the groups of one lane until it is closed and nothing is queued.
 func (l *lanes[Req, Res]) work(i int) {
+	var empty []*job[Req, Res] // of the last group, to be filled again
 	for {
-		group := l.next(&l.lanes[i])
+		group := l.next(&l.lanes[i], empty)
 		if group == nil {
 			return
 		}
@@ -153,21 +166,34 @@ func (l *lanes[Req, Res]) work(i int) {
 			l.queue.give(j.size)
 			j.answer()
 		}
+		clear(group)
+		empty = nil
+		if cap(group) <= keptGroup {
+			empty = group[:0]
+		}
 	}
 }
 
-func (l *lanes[Req, Res]) next(lane *lane[Req, Res]) []*job[Req, Res] {
+// next waits for the next group of a lane. When all that is queued goes into it, the next one is
+// collected in empty.
+func (l *lanes[Req, Res]) next(lane *lane[Req, Res], empty []*job[Req, Res]) []*job[Req, Res] {
 	lane.mu.Lock()
 	defer lane.mu.Unlock()
+	for len(lane.queue) == 0 {
+		if lane.closed {
+			return nil
+		}
+		lane.news.Wait()
+	}
 	n, weight := 0, int64(0)
 	for n < len(lane.queue) && n < l.groupLen && (n == 0 || weight+lane.queue[n].weight <= l.groupBytes) {
 		weight += lane.queue[n].weight
 		n++
 	}
-	if n == 0 {
-		lane.active = false
-		lane.queue = nil
-		return nil
+	if n == len(lane.queue) {
+		group := lane.queue
+		lane.queue = empty
+		return group
 	}
 	// Copied and cleared: a lane that never runs dry would otherwise keep all it has ever done.
 	group := slices.Clone(lane.queue[:n])
@@ -181,6 +207,13 @@ func (l *lanes[Req, Res]) close(ctx context.Context) error {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
+	for i := range l.lanes {
+		lane := &l.lanes[i]
+		lane.mu.Lock()
+		lane.closed = true
+		lane.mu.Unlock()
+		lane.news.Signal()
+	}
 	return waitFor(ctx, &l.running)
 }
 

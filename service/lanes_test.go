@@ -13,6 +13,14 @@ import (
 
 type intJob = job[int, int]
 
+// closing closes the lanes at the end of a test.
+func closing(t *testing.T, l *lanes[int, int]) {
+	t.Helper()
+	if err := l.close(t.Context()); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
 func double(_ int, group []*intJob) {
 	for _, j := range group {
 		j.res = 2 * j.req
@@ -29,6 +37,7 @@ func TestLanesGroupWhatArrivesWhileOneIsUnderWay(t *testing.T) {
 			<-release
 			double(lane, group)
 		})
+		defer closing(t, l)
 		var callers sync.WaitGroup
 		for i := range 10 {
 			callers.Go(func() {
@@ -63,6 +72,7 @@ func TestLanesGroupAsMuchAsTheStoreTakes(t *testing.T) {
 			<-release
 			double(lane, group)
 		})
+		defer closing(t, l)
 		l.groupBytes = 10
 		for _, weight := range []int64{1, 6, 4, 1, 20, 3} {
 			if err := l.submit(0, newJob[int, int](t.Context(), 1, weight)); err != nil {
@@ -89,6 +99,7 @@ func TestLanesDoNotWaitForEachOther(t *testing.T) {
 			}
 			double(lane, group)
 		})
+		defer closing(t, l)
 		go func() { _, _ = l.do(t.Context(), 0, 1, 1) }()
 		synctest.Wait()
 		if got, err := l.do(t.Context(), 1, 21, 1); err != nil || got != 42 {
@@ -106,6 +117,7 @@ func TestLanesRefuseWhatDoesNotFit(t *testing.T) {
 			<-release
 			double(lane, group)
 		})
+		defer closing(t, l)
 		go func() { _, _ = l.do(t.Context(), 0, 1, 6) }()
 		synctest.Wait()
 		if _, err := l.do(t.Context(), 0, 2, 5); !errors.Is(err, ErrOverloaded) {

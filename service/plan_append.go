@@ -62,8 +62,8 @@ type AppendState struct {
 	Heads map[TopicID]Head
 	// Producers are the rows of the ids that were sent; Named those of the names, sent or found in
 	// Producers, that exist.
-	Producers map[ProducerID]Producer
-	Named     map[NamedProducer]Producer
+	Producers map[ProducerID]*Producer
+	Named     map[NamedProducer]*Producer
 	// Stored are the messages found under the seqs of Duplicates.
 	Stored map[SeqKey]Message
 }
@@ -100,8 +100,8 @@ type ProducerAdvance struct {
 // ProducerName returns the name a request produces under, given the row of its producer id: the
 // registered name, or, for an anonymous producer and for one that is not of this topic, whichever was
 // sent.
-func (r *AppendRequest) ProducerName(row Producer) string {
-	if row.Name != "" && row.Topic == r.Topic {
+func (r *AppendRequest) ProducerName(row *Producer) string {
+	if row != nil && row.Name != "" && row.Topic == r.Topic {
 		return row.Name
 	}
 	return r.ProdName
@@ -110,7 +110,7 @@ func (r *AppendRequest) ProducerName(row Producer) string {
 // Duplicates lists the seqs of the group that lie below their producer's NextSeq: those whose
 // messages Append must read before it plans (P3 c).
 func (s *AppendState) Duplicates(requests []AppendRequest) []SeqKey {
-	seen := map[SeqKey]bool{}
+	var seen map[SeqKey]bool
 	var keys []SeqKey
 	for i := range requests {
 		r := &requests[i]
@@ -124,6 +124,9 @@ func (s *AppendState) Duplicates(requests []AppendRequest) []SeqKey {
 		}
 		for seq := r.Seq; seq < min(r.Seq+int64(len(r.Payloads)), named.NextSeq); seq++ {
 			if k := (SeqKey{key, seq}); !seen[k] {
+				if seen == nil {
+					seen = map[SeqKey]bool{}
+				}
 				seen[k] = true
 				keys = append(keys, k)
 			}
@@ -138,9 +141,13 @@ func PlanAppend(requests []AppendRequest, state AppendState, now time.Time) Appe
 	p := appendPlanner{
 		state:  state,
 		now:    now.UTC().Truncate(time.Microsecond),
-		topics: map[TopicID]*TopicAppend{},
-		named:  map[NamedProducer]*ProducerAdvance{},
-		added:  map[SeqKey]Message{},
+		places: make(map[TopicID]int, len(state.Heads)),
+		named:  make(map[NamedProducer]int, len(state.Named)),
+	}
+	if len(state.Heads) == 1 {
+		for i := range requests {
+			p.expected += len(requests[i].Payloads)
+		}
 	}
 	plan := AppendPlan{Results: make([]AppendResult, len(requests))}
 	for i := range requests {
@@ -150,23 +157,27 @@ func PlanAppend(requests []AppendRequest, state AppendState, now time.Time) Appe
 		}
 		plan.Results[i] = result
 	}
-	for _, id := range p.order {
-		plan.Topics = append(plan.Topics, *p.topics[id])
-	}
-	for _, key := range p.producers {
-		plan.Producers = append(plan.Producers, *p.named[key])
-	}
+	plan.Topics, plan.Producers = p.topics, p.producers
 	return plan
 }
 
 type appendPlanner struct {
 	state     AppendState
 	now       time.Time
-	topics    map[TopicID]*TopicAppend // what the group has added so far
-	order     []TopicID
-	named     map[NamedProducer]*ProducerAdvance // the producers touched so far
-	producers []NamedProducer
-	added     map[SeqKey]Message // sequenced messages of this group
+	topics    []TopicAppend         // what the group has added so far
+	places    map[TopicID]int       // where in topics
+	expected  int                   // messages of the only topic; 0 if there are several
+	producers []ProducerAdvance     // those touched so far
+	named     map[NamedProducer]int // where in producers
+	added     []addedRun            // sequenced messages of this group
+	newest    []int                 // for each of producers its last one in added, −1 if it has none
+}
+
+// addedRun is a run of sequenced messages that the group adds for one producer.
+type addedRun struct {
+	seq       int64 // of the first
+	at, count int   // in the new messages of its topic
+	earlier   int   // the run before it of this producer in added, −1 if there is none
 }
 
 func (p *appendPlanner) decide(r *AppendRequest) (AppendResult, *Error) {
@@ -283,11 +294,13 @@ func (p *appendPlanner) stored(r *AppendRequest, name string, first Offset) ([]R
 		if seq >= nextSeq {
 			break
 		}
-		m, ok := p.added[SeqKey{key, seq}]
-		if !ok {
-			m, ok = p.state.Stored[SeqKey{key, seq}]
+		m := p.addedMessage(key, seq)
+		if m == nil {
+			if found, ok := p.state.Stored[SeqKey{key, seq}]; ok {
+				m = &found
+			}
 		}
-		if !ok || m.Offset < first {
+		if m == nil || m.Offset < first {
 			known = join(known, Range{Seq: seq, Offset: -1, Count: 1})
 			continue
 		}
@@ -309,6 +322,7 @@ func (p *appendPlanner) append(r *AppendRequest, name string, head Head, fresh [
 		seq = r.Seq + int64(len(r.Payloads)-len(fresh))
 		firstSeq = seq
 	}
+	run := addedRun{seq: seq, at: len(t.Messages), count: len(fresh)}
 	for i := range fresh {
 		m := Message{Payload: fresh[i], Offset: t.Head.Next, ProdName: name, Seq: seq, CreatedAt: t.Head.LastAppend}
 		if fault.Mistake("no_dedupe") {
@@ -318,42 +332,59 @@ func (p *appendPlanner) append(r *AppendRequest, name string, head Head, fresh [
 		t.Head.Next++
 		t.Head.Bytes += m.Size()
 		if seq != NoSeq {
-			p.added[SeqKey{key, seq}] = m
 			seq++
 		}
 	}
 	if name != "" {
-		advance := p.touch(key)
+		i := p.touch(key)
+		advance := &p.producers[i]
 		advance.AddCount += int64(len(fresh))
 		if r.Seq != NoSeq {
 			advance.NextSeq, advance.LastOffset = seq, t.Head.Next-1
+			run.earlier, p.newest[i] = p.newest[i], len(p.added)
+			p.added = append(p.added, run)
 		}
 	}
 	return firstSeq
 }
 
-// topic returns the entry of a topic in the plan, made if it is not there yet.
-func (p *appendPlanner) topic(head Head) *TopicAppend {
-	t, ok := p.topics[head.ID]
+// addedMessage is what the group has added under a seq so far, nil if nothing.
+func (p *appendPlanner) addedMessage(key NamedProducer, seq int64) *Message {
+	producer, ok := p.named[key]
 	if !ok {
-		t = &TopicAppend{Head: head}
-		p.topics[head.ID] = t
-		p.order = append(p.order, head.ID)
+		return nil
 	}
-	return t
+	for i := p.newest[producer]; i >= 0; i = p.added[i].earlier {
+		if run := &p.added[i]; seq >= run.seq && seq < run.seq+int64(run.count) {
+			return &p.topics[p.places[key.Topic]].Messages[run.at+int(seq-run.seq)]
+		}
+	}
+	return nil
+}
+
+// topic returns the entry of a topic in the plan, made if it is not there yet. It is where it is only
+// until the next one is made.
+func (p *appendPlanner) topic(head Head) *TopicAppend {
+	i, ok := p.places[head.ID]
+	if !ok {
+		i = len(p.topics)
+		p.topics = append(p.topics, TopicAppend{Head: head, Messages: make([]Message, 0, p.expected)})
+		p.places[head.ID] = i
+	}
+	return &p.topics[i]
 }
 
 func (p *appendPlanner) next(head Head) Offset {
-	if t, ok := p.topics[head.ID]; ok {
-		return t.Head.Next
+	if i, ok := p.places[head.ID]; ok {
+		return p.topics[i].Head.Next
 	}
 	return head.Next
 }
 
 // producer is a named producer as those requests leave it that were decided so far.
 func (p *appendPlanner) producer(key NamedProducer) ProducerAdvance {
-	if advance, ok := p.named[key]; ok {
-		return *advance
+	if i, ok := p.named[key]; ok {
+		return p.producers[i]
 	}
 	row, ok := p.state.Named[key]
 	if !ok {
@@ -362,15 +393,16 @@ func (p *appendPlanner) producer(key NamedProducer) ProducerAdvance {
 	return ProducerAdvance{NamedProducer: key, NextSeq: row.NextSeq, LastOffset: row.LastOffset, Exists: true}
 }
 
-// touch returns the entry of a producer in the plan, made if it is not there yet.
-func (p *appendPlanner) touch(key NamedProducer) *ProducerAdvance {
-	if advance, ok := p.named[key]; ok {
-		return advance
+// touch returns where the entry of a producer in the plan is, made if it is not there yet.
+func (p *appendPlanner) touch(key NamedProducer) int {
+	i, ok := p.named[key]
+	if !ok {
+		i = len(p.producers)
+		p.producers = append(p.producers, p.producer(key))
+		p.newest = append(p.newest, -1)
+		p.named[key] = i
 	}
-	advance := p.producer(key)
-	p.named[key] = &advance
-	p.producers = append(p.producers, key)
-	return &advance
+	return i
 }
 
 // join appends a run of messages, as part of the last one where it follows on from it.

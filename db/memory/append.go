@@ -35,10 +35,9 @@ func (s *Store) Append(
 // state reads what a group is decided on. The topics' write locks are held.
 func state(topics map[service.TopicID]*topic, requests []service.AppendRequest) service.AppendState {
 	read := service.AppendState{
-		Heads:     map[service.TopicID]service.Head{},
-		Producers: map[service.ProducerID]service.Producer{},
-		Named:     map[service.NamedProducer]service.Producer{},
-		Stored:    map[service.SeqKey]service.Message{},
+		Heads:     make(map[service.TopicID]service.Head, len(topics)),
+		Producers: make(map[service.ProducerID]*service.Producer, len(requests)),
+		Named:     make(map[service.NamedProducer]*service.Producer, len(requests)),
 	}
 	for id, t := range topics {
 		if !t.deleted {
@@ -52,18 +51,20 @@ func state(topics map[service.TopicID]*topic, requests []service.AppendRequest) 
 			continue
 		}
 		if p := t.producers[r.Producer]; p != nil {
-			read.Producers[r.Producer] = p.row
+			read.Producers[r.Producer] = &p.row
 		}
 		name := r.ProducerName(read.Producers[r.Producer])
 		if p := t.named[name]; p != nil {
-			read.Named[service.NamedProducer{Topic: r.Topic, Name: name}] = p.row
+			read.Named[service.NamedProducer{Topic: r.Topic, Name: name}] = &p.row
 		}
 	}
-	for _, key := range read.Duplicates(requests) {
+	duplicates := read.Duplicates(requests)
+	read.Stored = make(map[service.SeqKey]service.Message, len(duplicates))
+	for _, key := range duplicates {
 		t := topics[key.Topic]
 		if offset, ok := t.named[key.Name].offset(key.Seq); ok {
 			v := t.view.Load()
-			read.Stored[key] = v.log[offset-v.head.First]
+			read.Stored[key] = *v.log.at(int(offset - v.head.First))
 		}
 	}
 	return read
@@ -86,7 +87,7 @@ func (t *topic) extend(by *service.TopicAppend) {
 			p.sent = append(p.sent, m.Offset)
 		}
 	}
-	t.view.Store(&view{head: by.Head, log: append(t.view.Load().log, by.Messages...)})
+	t.view.Store(&view{head: by.Head, log: t.view.Load().log.extended(by.Messages)})
 }
 
 // Trim implements service.MessageStore.
@@ -98,18 +99,11 @@ func (s *Store) Trim(_ context.Context, id service.TopicID, before service.Offse
 	}
 	rest := *t.view.Load()
 	cut := int(min(max(before, rest.head.First), rest.head.Next) - rest.head.First)
-	for i := range rest.log[:cut] {
-		rest.head.Bytes -= rest.log[i].Size()
+	for i := range cut {
+		rest.head.Bytes -= rest.log.at(i).Size()
 	}
 	rest.head.First += service.Offset(cut)
-	rest.log = rest.log[cut:]
-	// The array keeps what was cut from it. It is copied as soon as that is more than what is
-	// left, so that a message is copied at most once for each that goes. (slices.Clone would
-	// keep the array of an empty log.)
-	if t.trimmed += cut; t.trimmed > len(rest.log) {
-		rest.log = append([]service.Message(nil), rest.log...)
-		t.trimmed = 0
-	}
+	rest.log = rest.log.without(cut)
 	t.view.Store(&rest)
 	for _, p := range t.named {
 		p.forgetBelow(rest.head.First)

@@ -18,22 +18,21 @@ func (s *Store) Read(
 	return t.view.Load().read(from, limit, maxBytes), nil
 }
 
-// read returns a part of the log itself: messages are shared, and its capacity ends with it, so
-// that nobody who appends to it writes into the log.
+// read returns messages of the log; they are shared with other readers.
 func (v *view) read(from service.Offset, limit int, maxBytes int64) []service.Message {
 	if from < v.head.First || from >= v.head.Next {
 		return nil
 	}
-	rest := v.log[from-v.head.First:]
+	first := int(from - v.head.First)
 	n := 0
-	for n < min(len(rest), limit) {
-		maxBytes -= rest[n].Size()
+	for n < min(v.log.length-first, limit) {
+		maxBytes -= v.log.at(first + n).Size()
 		if maxBytes < 0 && n > 0 {
 			break
 		}
 		n++
 	}
-	return rest[:n:n]
+	return v.log.run(first, n)
 }
 
 // FindTime implements service.MessageStore.
@@ -44,6 +43,6 @@ func (s *Store) FindTime(_ context.Context, id service.TopicID, at time.Time) (s
 	}
 	v := t.view.Load()
 	return service.SearchTime(v.head.First, v.head.Next, at, func(o service.Offset) (time.Time, error) {
-		return v.log[o-v.head.First].CreatedAt, nil
+		return v.log.at(int(o - v.head.First)).CreatedAt, nil
 	})
 }

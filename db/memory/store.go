@@ -90,7 +90,6 @@ type topic struct {
 	write     sync.Mutex
 	producers map[service.ProducerID]*producer
 	named     map[string]*producer
-	trimmed   int // messages that Trim cut from the log since it last copied it
 
 	// seek guards the positions. Whoever needs both locks takes write first.
 	seek      sync.Mutex
@@ -102,11 +101,10 @@ type topic struct {
 	deleted bool
 }
 
-// view is a head with its log: log[i] is the message at head.First + i. The logs of successive
-// views share an array; a view never looks beyond its own length, where the writer appends.
+// view is a head with its log, whose first message is the one at head.First.
 type view struct {
 	head service.Head
-	log  []service.Message
+	log  log
 }
 
 func newTopic(id service.TopicID, t service.NewTopic) *topic {
@@ -148,6 +146,12 @@ func hold(in *sync.Map, key any, which func(*topic) *sync.Mutex) (t *topic, unlo
 // lock takes one of the locks of several topics, in the order of their ids: two groups that share
 // topics would wait for each other for ever if each locked them in an order of its own.
 func lock(topics map[service.TopicID]*topic, which func(*topic) *sync.Mutex) (unlock func()) {
+	if len(topics) == 1 {
+		for _, t := range topics {
+			which(t).Lock()
+			return which(t).Unlock
+		}
+	}
 	ids := slices.Sorted(maps.Keys(topics))
 	for _, id := range ids {
 		which(topics[id]).Lock()

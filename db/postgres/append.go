@@ -112,8 +112,8 @@ type lockFunc func(ctx context.Context, u *unit, parts []*part) (service.AppendS
 func lockState(ctx context.Context, u *unit, parts []*part) (service.AppendState, error) {
 	state := service.AppendState{
 		Heads:     map[service.TopicID]service.Head{},
-		Producers: map[service.ProducerID]service.Producer{},
-		Named:     map[service.NamedProducer]service.Producer{},
+		Producers: map[service.ProducerID]*service.Producer{},
+		Named:     map[service.NamedProducer]*service.Producer{},
 	}
 	var steps []step
 	for _, p := range parts {
@@ -141,10 +141,10 @@ func (p *part) lockProducers(state *service.AppendState) []step {
 		for _, found := range rows {
 			row := toProducer(found)
 			if sent {
-				state.Producers[row.ID] = row
+				state.Producers[row.ID] = &row
 			}
 			if row.Name != "" {
-				state.Named[service.NamedProducer{Topic: row.Topic, Name: row.Name}] = row
+				state.Named[service.NamedProducer{Topic: row.Topic, Name: row.Name}] = &row
 			}
 		}
 	}

@@ -22,7 +22,7 @@ type writes struct {
 // producers (P3 d–f), bucket by bucket. None if nothing was accepted. named are the rows of the
 // producers that exist.
 func writePlan(
-	u *unit, plan *service.AppendPlan, named map[service.NamedProducer]service.Producer,
+	u *unit, plan *service.AppendPlan, named map[service.NamedProducer]*service.Producer,
 ) ([]step, error) {
 	parts := map[service.Bucket]*writes{}
 	part := func(topic service.TopicID) *writes {

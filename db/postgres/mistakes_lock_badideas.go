@@ -38,10 +38,10 @@ func lookFirst(query string) lockFunc {
 		for _, found := range early {
 			row := toProducer(found)
 			if _, sent := state.Producers[row.ID]; sent {
-				state.Producers[row.ID] = row
+				state.Producers[row.ID] = &row
 			}
 			if row.Name != "" {
-				state.Named[service.NamedProducer{Topic: row.Topic, Name: row.Name}] = row
+				state.Named[service.NamedProducer{Topic: row.Topic, Name: row.Name}] = &row
 			}
 		}
 		return state, err
@@ -55,8 +55,8 @@ func (s *Store) takeOffsets(
 ) (service.AppendState, error) {
 	state := service.AppendState{
 		Heads:     map[service.TopicID]service.Head{},
-		Producers: map[service.ProducerID]service.Producer{},
-		Named:     map[service.NamedProducer]service.Producer{},
+		Producers: map[service.ProducerID]*service.Producer{},
+		Named:     map[service.NamedProducer]*service.Producer{},
 	}
 	var steps []step
 	for _, p := range parts {
@@ -97,8 +97,8 @@ func newMessages(requests []service.AppendRequest, topic service.TopicID, state 
 		}
 		fresh := int64(len(r.Payloads))
 		name := service.NamedProducer{Topic: topic, Name: r.ProducerName(state.Producers[r.Producer])}
-		if r.Seq != service.NoSeq {
-			fresh = min(fresh, r.Seq+fresh-state.Named[name].NextSeq)
+		if named := state.Named[name]; r.Seq != service.NoSeq && named != nil {
+			fresh = min(fresh, r.Seq+fresh-named.NextSeq)
 		}
 		n += max(0, fresh)
 	}

@@ -53,8 +53,8 @@ func (s *Store) Append(
 // appendState reads what a group is decided on (P3 a–c).
 func (t *tx) appendState(ctx context.Context, requests []service.AppendRequest) (service.AppendState, error) {
 	state := service.AppendState{
-		Producers: map[service.ProducerID]service.Producer{},
-		Named:     map[service.NamedProducer]service.Producer{},
+		Producers: map[service.ProducerID]*service.Producer{},
+		Named:     map[service.NamedProducer]*service.Producer{},
 	}
 	topics := make([]service.TopicID, len(requests))
 	for i := range requests {
@@ -108,9 +108,9 @@ func (t *tx) readProducers(ctx context.Context, requests []service.AppendRequest
 		return err
 	}
 	for _, p := range byID {
-		state.Producers[p.ID] = p
+		state.Producers[p.ID] = &p
 		if p.Name != "" {
-			state.Named[service.NamedProducer{Topic: p.Topic, Name: p.Name}] = p
+			state.Named[service.NamedProducer{Topic: p.Topic, Name: p.Name}] = &p
 		}
 	}
 	return t.readNamed(ctx, requests, state)
@@ -145,7 +145,7 @@ func (t *tx) readNamed(ctx context.Context, requests []service.AppendRequest, st
 		return err
 	}
 	for _, p := range byName {
-		state.Named[service.NamedProducer{Topic: p.Topic, Name: p.Name}] = p
+		state.Named[service.NamedProducer{Topic: p.Topic, Name: p.Name}] = &p
 	}
 	return nil
 }
