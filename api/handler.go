@@ -35,7 +35,8 @@ type server struct {
 	requests atomic.Uint64
 
 	exchanges sync.Pool // *exchange
-	buffers   sync.Pool // *[]byte
+	buffers   sync.Pool // *[]byte, for bodies
+	answers   sync.Pool // *[]byte
 	reading   budget    // of the buffers that are in use
 
 	// The values of headers that answers have. They are shared and never modified.
@@ -73,6 +74,7 @@ func newServer(broker *service.Broker, config Config) *server {
 	s.reading.left.Store(config.readingBytes(&s.limits))
 	s.exchanges.New = func() any { return new(exchange) }
 	s.buffers.New = func() any { return new([]byte) }
+	s.answers.New = func() any { return new([]byte) }
 	s.echo.Binder = binder{s}
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(exchangeOf(c), c.Request(), err) }
 	wireserver.RegisterHandlers(s.echo, wireserver.NewStrictHandler(&handlers{s}, nil))

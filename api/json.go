@@ -182,12 +182,8 @@ func tooManyMessages(most int) error {
 	return &service.Error{Code: service.CodeRequestTooLarge, Message: message}
 }
 
-// writeAnswer sends a success, by the library that is fast at it.
-func writeAnswer(w http.ResponseWriter, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
+// writeAnswer sends a success.
+func writeAnswer(w http.ResponseWriter, answer encoder) error {
 	response, ok := w.(*echo.Response)
 	if !ok {
 		return fmt.Errorf("api: an answer to a %T", w)
@@ -196,7 +192,16 @@ func writeAnswer(w http.ResponseWriter, v any) error {
 	if !ok {
 		return fmt.Errorf("api: an answer to a %T", response.Writer)
 	}
-	return x.send(http.StatusOK, text)
+	buffer, _ := x.server.answers.Get().(*[]byte)
+	text, err := answer.appendTo((*buffer)[:0])
+	if err != nil {
+		return err
+	}
+	if err = x.send(http.StatusOK, text); cap(text) <= keptBuffer {
+		*buffer = text
+		x.server.answers.Put(buffer)
+	}
+	return err
 }
 
 // send sends a whole answer.

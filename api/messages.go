@@ -18,7 +18,7 @@ func (h *handlers) Produce(ctx context.Context, r wireserver.ProduceRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return (*produced)(produceResult(&result)), nil
+	return (*produced)(&result), nil
 }
 
 // Consume implements wireserver.StrictServerInterface.
@@ -40,7 +40,7 @@ func (h *handlers) consume(ctx context.Context, body *wire.ConsumeRequest) (*con
 	if err != nil {
 		return nil, err
 	}
-	return (*consumed)(consumeResult(&result, request.Plain())), nil
+	return &consumed{result, request.Plain()}, nil
 }
 
 // ReadMessages implements wireserver.StrictServerInterface.
@@ -53,16 +53,8 @@ func (h *handlers) ReadMessages(ctx context.Context, r wireserver.ReadMessagesRe
 	if err != nil {
 		return nil, err
 	}
-	return (*messagesRead)(readMessagesResult(&result)), nil
+	return (*messagesRead)(&result), nil
 }
-
-// The answers with messages. The generated types would encode them with the standard library,
-// which is several times slower.
-type (
-	produced     wire.ProduceResult
-	consumed     wire.ConsumeResult
-	messagesRead wire.ReadMessagesResult
-)
 
 // VisitProduceResponse implements wireserver.ProduceResponseObject.
 func (a *produced) VisitProduceResponse(w http.ResponseWriter) error {
