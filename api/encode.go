@@ -69,7 +69,7 @@ func (a *messagesRead) appendTo(b []byte) ([]byte, error) {
 func (a *consumed) appendTo(b []byte) (_ []byte, err error) {
 	if a.plain { // the members of the message, but for its offset, are those of the answer
 		m := &a.Messages[0]
-		if b, err = appendNotes(append(b, '{'), m); err != nil {
+		if b, err = appendNotes(append(b, '{'), m, &instant{}); err != nil {
 			return b, err
 		}
 		b = appendPlain(b, `,"incarnation":`, a.Incarnation)
@@ -88,9 +88,10 @@ func (a *consumed) appendTo(b []byte) (_ []byte, err error) {
 // appendMessages writes an array, also where there is nothing to be in it.
 func appendMessages(b []byte, messages []service.Message) (_ []byte, err error) {
 	b = append(b, `"messages":[`...)
+	var at instant
 	for i := range messages {
 		m := &messages[i]
-		if b, err = appendNotes(append(append(b, separator(i)...), '{'), m); err != nil {
+		if b, err = appendNotes(append(append(b, separator(i)...), '{'), m, &at); err != nil {
 			return b, err
 		}
 		if b, err = appendPayload(b, m); err != nil {
@@ -103,9 +104,8 @@ func appendMessages(b []byte, messages []service.Message) (_ []byte, err error) 
 }
 
 // appendNotes writes the members that stand before the payload; all are in the order of the alphabet.
-func appendNotes(b []byte, m *service.Message) (_ []byte, err error) {
-	b = append(b, `"created_at":"`...)
-	b = append(m.CreatedAt.UTC().AppendFormat(b, time.RFC3339Nano), '"')
+func appendNotes(b []byte, m *service.Message, at *instant) (_ []byte, err error) {
+	b = append(at.appendTo(append(b, `"created_at":"`...), m.CreatedAt), '"')
 	if len(m.Headers) > 0 {
 		b, err = appendHeaders(append(b, `,"headers":`...), m.Headers)
 	}
@@ -128,6 +128,20 @@ func appendProducer(b []byte, m *service.Message) []byte {
 		b = appendInteger(b, `,"seq":`, m.Seq)
 	}
 	return b
+}
+
+// instant is a time and how it is written. Messages that were committed together have the same.
+type instant struct {
+	time time.Time
+	text []byte
+}
+
+func (i *instant) appendTo(b []byte, t time.Time) []byte {
+	if i.text == nil || !t.Equal(i.time) {
+		i.time = t
+		i.text = t.UTC().AppendFormat(i.text[:0], time.RFC3339Nano)
+	}
+	return append(b, i.text...)
 }
 
 func appendHeaders(b []byte, headers service.Headers) (_ []byte, err error) {

@@ -77,6 +77,9 @@ func (r random) messages() []service.Message {
 		m := &list[i]
 		m.Offset, m.Seq = r.offset(), service.NoSeq
 		m.CreatedAt = time.UnixMicro(r.Int64N(4e15)).In(time.FixedZone("", 3600))
+		if i > 0 && r.IntN(2) == 0 {
+			m.CreatedAt = list[i-1].CreatedAt.UTC()
+		}
 		if r.IntN(2) == 0 {
 			m.ProdName, m.Seq = fmt.Sprintf("p-%d.x_", r.IntN(9)), int64(r.offset())
 		}
