@@ -46,7 +46,7 @@ func writePlan(
 	var failed error
 	for i := range producers {
 		p := &producers[i]
-		if err := part(p.Topic).advance(u, p, named[p.NamedProducer].ID); err != nil {
+		if err := part(p.Topic).advance(u, p, named[p.NamedProducer]); err != nil {
 			failed = err // go on, so that all ids are asked for at once
 		}
 	}
@@ -87,10 +87,11 @@ func (w *writes) add(t *service.TopicAppend) {
 	h.LastAppends = append(h.LastAppends, t.Head.LastAppend)
 }
 
-func (w *writes) advance(u *unit, p *service.ProducerAdvance, id service.ProducerID) error {
+// advance takes in the new state of a producer; row is nil if it has none yet.
+func (w *writes) advance(u *unit, p *service.ProducerAdvance, row *service.Producer) error {
 	if p.Exists {
 		k := &w.known
-		k.ProducerIds = append(k.ProducerIds, int64(id))
+		k.ProducerIds = append(k.ProducerIds, int64(row.ID))
 		k.NextSeqs = append(k.NextSeqs, p.NextSeq)
 		k.LastOffsets = append(k.LastOffsets, int64(p.LastOffset))
 		k.Added = append(k.Added, p.AddCount)
