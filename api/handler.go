@@ -9,10 +9,8 @@ import (
 	"sync/atomic"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
-	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/gen/wireserver"
 	"github.com/topiq/topiq/service"
 )
@@ -62,8 +60,7 @@ func newServer(broker *service.Broker, config Config) *server {
 		origin:     http.NewCrossOriginProtection(),
 		docs:       newDocs(),
 		echo:       echo.New(),
-		strict: json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(strictBytes()),
-			jsontext.AllowInvalidUTF8(fault.Mistake("invalid_utf8_replaced"))),
+		strict:     strictOptions(),
 		idPrefix:   rand.Text()[:10] + "-",
 		noStore:    []string{"no-store"},
 		noSniff:    []string{"nosniff"},

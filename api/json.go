@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
+	"github.com/topiq/topiq/fault"
 	"github.com/topiq/topiq/service"
 )
 
@@ -30,6 +31,12 @@ func (b binder) Bind(v any, c echo.Context) error {
 	}
 	x.forgetBody() // a long poll does not need it any more
 	return nil
+}
+
+// strictOptions are how each body is decoded.
+func strictOptions() json.Options {
+	return json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(strictBytes()),
+		jsontext.AllowInvalidUTF8(fault.Mistake("invalid_utf8_replaced")))
 }
 
 func (s *server) decode(body []byte, v any) error {

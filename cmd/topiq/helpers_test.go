@@ -28,7 +28,7 @@ const asCommand = "TOPIQ_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
-		if len(os.Args) > 1 && os.Args[1] == "serve" {
+		if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "__empty") {
 			go func() {
 				// The other end is held by the test, so this ends when the test has, however.
 				_, _ = io.Copy(io.Discard, os.Stdin)

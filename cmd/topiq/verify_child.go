@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,9 +17,12 @@ import (
 	"time"
 )
 
-// child is a broker that verify starts, and kills: `topiq serve` in a process of its own.
+// child is a broker that verify or bench starts, and verify kills: `topiq serve` in a process of its
+// own. What bench compares a broker with is one too.
 type child struct {
 	program, store string
+	// args are given instead of `serve --store`, and take --addr after them.
+	args []string
 	// lost is called when the process has ended without being asked to.
 	lost func(error)
 
@@ -60,7 +64,11 @@ func (c *child) start(ctx context.Context) error {
 
 func (c *child) attempt(ctx context.Context, addr string) (url string, err error) {
 	// What ends the process is decided here, not by a context: a broker is asked to stop before it is killed.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), c.program, "serve", "--addr", addr, "--store", c.store)
+	args := c.args
+	if args == nil {
+		args = []string{"serve", "--store", c.store}
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), c.program, append(slices.Clip(args), "--addr", addr)...)
 	l := &life{cmd: cmd, begun: make(chan struct{}), listens: make(chan string, 1), ended: make(chan struct{})}
 	cmd.Stderr, cmd.SysProcAttr = &l.stderr, childAttributes()
 	go l.live(c.lost)

@@ -1,0 +1,50 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/topiq/topiq/gen/wire"
+	"github.com/topiq/topiq/service"
+)
+
+// NewEmptyHandler returns the limit that `topiq bench` compares a broker with: the least that a server
+// made of the same parts can do. It is echo without any middleware. It reads the body of a produce or a
+// consume, decodes it as the broker does, forgets it, and answers the same bytes each time; a read of a
+// topic, which has no body, is answered at once. Nothing is checked beyond the form, and nothing kept.
+func NewEmptyHandler(answer []byte) http.Handler {
+	s := &server{config: Config{}.withDefaults(), limits: service.DefaultLimits(), strict: strictOptions()}
+	e := echo.New()
+	constant := func(c echo.Context) error {
+		// The library would answer what is longer than its buffer in chunks, which the broker never does.
+		c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(answer)))
+		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, answer)
+	}
+	e.POST("/producer/produce", decodeAndForget[wire.ProduceRequest](s, constant))
+	e.POST("/consumer/consume", decodeAndForget[wire.ConsumeRequest](s, constant))
+	e.GET("/topics/:topic/messages", constant)
+	return e
+}
+
+// decodeAndForget calls next after it has decoded the body.
+func decodeAndForget[Body any](s *server, next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if r.ContentLength < 0 || r.ContentLength > s.limits.RequestBytes {
+			return errors.New("the limit takes only bodies that say how long they are")
+		}
+		text := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, text); err != nil {
+			return err
+		}
+		var body Body
+		if err := s.decode(text, &body); err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, err.Error())
+		}
+		return next(c)
+	}
+}

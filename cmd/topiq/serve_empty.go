@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/topiq/topiq/api"
+)
+
+// emptyCommand is `topiq __empty`: the limit of `topiq bench --limit`, in a process of its own as the
+// broker is.
+type emptyCommand struct {
+	Addr   string `env:"-" default:"127.0.0.1:0" help:"Address to listen on."`
+	Answer string `env:"-" required:"" help:"File with the bytes of each answer."`
+}
+
+// emptyTimeout is the most time for a request to begin, and for the last ones to be answered.
+const emptyTimeout = 5 * time.Second
+
+// Run answers the same until ctx ends.
+func (c *emptyCommand) Run(ctx context.Context, s streams) error {
+	answer, err := os.ReadFile(c.Answer)
+	if err != nil {
+		return err
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", c.Addr)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(s.out, "the empty handler listens on http://%s and keeps nothing\n", listener.Addr())
+	server := &http.Server{Handler: api.NewEmptyHandler(answer), ReadHeaderTimeout: emptyTimeout, IdleTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), emptyTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return errors.Join(err, server.Close())
+	}
+	<-served
+	return nil
+}
