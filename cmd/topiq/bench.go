@@ -69,6 +69,8 @@ func (c *benchCommand) Validate() error {
 		return errors.New("--brokers needs --store=postgres://…: only PostgreSQL can be shared by several brokers")
 	case c.EndToEnd && c.PayloadBytes < stampDigits:
 		return fmt.Errorf("--end-to-end needs --payload-bytes of at least %d, for the time of sending", stampDigits)
+	case c.EndToEnd && c.Limit && !c.onPostgres():
+		return errors.New("--end-to-end has a limit, the bare commit, only with --store=postgres://…")
 	case c.Way != "plain" && !c.Consume:
 		return errors.New("--way is for --consume")
 	case c.Consume && c.Way == "plain" && c.Batch > 1:

@@ -78,7 +78,7 @@ func (l *load) drive(ctx context.Context, w benchWorker, p pacer, m *meter) erro
 		now := time.Now()
 		if err == nil {
 			failures = 0
-			m.add(now, sent, done)
+			m.add(now, now.Sub(sent), done)
 			continue
 		}
 		code, passes := passing(err)
@@ -155,16 +155,16 @@ const (
 	meterTime     = 100 * time.Millisecond
 )
 
-// add notes a request that has ended now.
-func (m *meter) add(now, sent time.Time, done work) {
-	if r := m.recorder; done.uncounted || now.Before(r.start) || !now.Before(r.end) {
+// add notes what was done at a time, if that is measured, and how long it took.
+func (m *meter) add(at time.Time, took time.Duration, done work) {
+	if r := m.recorder; done.uncounted || at.Before(r.start) || !at.Before(r.end) {
 		return
 	}
-	m.latencies = append(m.latencies, now.Sub(sent).Microseconds())
+	m.latencies = append(m.latencies, took.Microseconds())
 	m.sum.messages += done.messages
 	m.sum.bytes += done.bytes
-	if len(m.latencies) >= meterRequests || now.Sub(m.flushed) > meterTime {
-		m.flushed = now
+	if len(m.latencies) >= meterRequests || at.Sub(m.flushed) > meterTime {
+		m.flushed = at
 		m.flush()
 	}
 }

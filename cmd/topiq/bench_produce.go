@@ -28,6 +28,7 @@ type produceWorker struct {
 
 // produceSlot is a producer on one topic. Its body is prefix, the seq if it has a name, and rest.
 type produceSlot struct {
+	topic        string
 	prefix, rest []byte
 	named        bool
 	seq          int64
@@ -37,7 +38,7 @@ type produceSlot struct {
 }
 
 func newProduceSlot(topic string, r registration, name string, batch, payload int) produceSlot {
-	s := produceSlot{named: name != "", seq: r.NextSeq, last: -1}
+	s := produceSlot{topic: topic, named: name != "", seq: r.NextSeq, last: -1}
 	s.prefix = fmt.Appendf(nil, `{"topic":%q,"producer_id":%d`, topic, r.ProducerID)
 	if s.named {
 		s.prefix = fmt.Appendf(s.prefix, `,"prod_name":%q,"epoch":%d,"seq":`, name, r.Epoch)
@@ -175,7 +176,6 @@ func (w *produceWorker) forLimit(conn *benchConn) benchWorker {
 	limit := &produceWorker{conn: conn, batch: w.batch, payload: w.payload, constant: true}
 	for i := range w.slots {
 		slot := w.slots[i]
-		slot.inDoubt = true // the answer may be that of a repeat
 		limit.slots = append(limit.slots, slot)
 	}
 	return limit

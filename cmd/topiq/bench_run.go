@@ -94,6 +94,12 @@ func (b *bench) prepareProduce() error {
 	if !b.command.Limit {
 		return nil
 	}
+	// One row by COPY for each commit would be no limit: the broker commits what comes together together.
+	if b.command.onPostgres() && b.command.Batch > 1 {
+		if err := b.addCopy(); err != nil {
+			return err
+		}
+	}
 	return b.addEmpty(workers)
 }
 

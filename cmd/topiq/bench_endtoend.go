@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// endToEnd is a load of producers, and for each topic a receiver that asks for what comes. A message
+// carries the time of its sending.
+type endToEnd struct {
+	producers []*produceWorker
+	receivers []*receiver
+	load      load
+	begun     time.Time
+}
+
+// Times of a receiver: the wait of its long polls in seconds, how long after the last answer to a produce its message
+// must have come, and how often that is looked at.
+const (
+	pollSeconds   = 20
+	receiveWithin = 20 * time.Second
+	receivedCheck = 2 * time.Millisecond
+)
+
+func (b *bench) prepareEndToEnd() error {
+	c := b.command
+	workers, err := c.produceWorkers(b.running, b.setup)
+	if err != nil {
+		return err
+	}
+	e := &endToEnd{
+		begun: time.Now(),
+		load:  load{workers: workers, warmUp: c.WarmUp, duration: c.Duration, interval: c.interval()},
+	}
+	for i := range workers {
+		w, ok := workers[i].(*produceWorker)
+		if !ok {
+			return fmt.Errorf("a %T cannot send the time", workers[i])
+		}
+		w.stamped, w.begun = true, e.begun
+		e.producers = append(e.producers, w)
+	}
+	for topic := range c.Topics {
+		// The next connection, which is with another broker if there are several.
+		conn, err := newBenchConn(b.setup.url(topic + 1))
+		if err != nil {
+			return err
+		}
+		e.receivers = append(e.receivers, &receiver{reader: reader{conn: conn, payload: c.PayloadBytes}, topic: b.setup.topic(topic)})
+	}
+	b.contenders = append(b.contenders, contender{name: "topiq", run: e.run})
+	if !c.Limit {
+		return nil
+	}
+	return b.addBareCommit()
+}
+
+// run measures the messages that are sent after the warm-up. Each must be received.
+func (e *endToEnd) run(ctx context.Context, live *liveFigures) (figures, error) {
+	began := time.Now()
+	r := newRecorder(began.Add(e.load.warmUp), began.Add(e.load.warmUp+e.load.duration), live)
+	ctx, finish := context.WithCancelCause(ctx)
+	defer finish(nil)
+	group, working := errgroup.WithContext(ctx)
+	for _, receiver := range e.receivers {
+		group.Go(func() error { return receiver.run(working, &meter{recorder: r}, e.begun) })
+	}
+	var sent figures
+	group.Go(func() (err error) {
+		if sent, err = e.load.run(working, &liveFigures{}); err != nil {
+			return err
+		}
+		if err := e.received(working); err != nil {
+			return err
+		}
+		finish(errAllReceived)
+		return nil
+	})
+	if err := group.Wait(); err != nil && !errors.Is(err, errAllReceived) {
+		return figures{}, err
+	}
+	f := r.figures()
+	for code, n := range sent.Errors {
+		if f.Errors == nil {
+			f.Errors = map[string]int64{}
+		}
+		f.Errors[code] += n
+	}
+	return f, nil
+}
+
+var errAllReceived = errors.New("all messages were received")
+
+// received waits until the receivers have all that was sent.
+func (e *endToEnd) received(ctx context.Context) error {
+	ends := map[string]int64{}
+	for _, w := range e.producers {
+		for i := range w.slots {
+			s := &w.slots[i]
+			ends[s.topic] = max(ends[s.topic], s.last+1)
+		}
+	}
+	deadline := time.Now().Add(receiveWithin)
+	for _, receiver := range e.receivers {
+		for receiver.next.Load() < ends[receiver.topic] {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("topic %s was received up to offset %d, but what was acknowledged goes up to %d",
+					receiver.topic, receiver.next.Load(), ends[receiver.topic])
+			}
+			if err := pause(ctx, receivedCheck); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// receiver takes the messages of a topic as they come, by long polls. Another way to be told of them, such as a
+// stream, would stand in the place of poll.
+type receiver struct {
+	reader
+	topic string
+	next  atomic.Int64
+}
+
+func (r *receiver) run(ctx context.Context, m *meter, begun time.Time) error {
+	defer m.flush()
+	defer r.rest()
+	for failures := 0; ; {
+		err := r.poll(ctx, m, begun)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err == nil {
+			failures = 0
+			continue
+		}
+		code, passes := passing(err)
+		if failures++; !passes || failures == maxFailures {
+			return err
+		}
+		m.fail(time.Now(), code)
+		if err := pause(ctx, failurePause); err != nil {
+			return err
+		}
+	}
+}
+
+// poll asks for what comes next, and notes how long it took to come. What is measured is what was sent in
+// the time that is measured, however late it comes.
+func (r *receiver) poll(ctx context.Context, m *meter, begun time.Time) error {
+	from := r.next.Load()
+	path := "/topics/" + r.topic + "/messages?limit=1000&wait=" + strconv.Itoa(pollSeconds) + "&offset=" + strconv.FormatInt(from, 10)
+	r.request = requestHead(r.request[:0], http.MethodGet, path, r.conn.host, 0)
+	if err := r.ask(ctx); err != nil {
+		return err
+	}
+	now := time.Now()
+	next, ok := lastInteger(r.answer, memberNextOffset)
+	if !ok {
+		return fmt.Errorf("%w: %s", errNoSuchAnswer, excerpt(r.answer))
+	}
+	n, err := messagesIn(r.answer, from, next)
+	if err != nil {
+		return err
+	}
+	rest := r.answer
+	for range n {
+		at := bytes.Index(rest, []byte(memberMessage))
+		stamp, ok := integerAt(rest[:min(len(rest), at+len(memberMessage)+stampDigits)], at, memberMessage)
+		if !ok {
+			return fmt.Errorf("a message without the time of its sending: %s", excerpt(rest))
+		}
+		sent := begun.Add(time.Duration(stamp))
+		m.add(sent, now.Sub(sent), work{messages: 1, bytes: int64(r.payload)})
+		rest = rest[at+len(memberMessage):]
+	}
+	r.next.Store(next)
+	return nil
+}
