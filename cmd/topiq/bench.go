@@ -13,9 +13,9 @@ type benchCommand struct {
 	URL   []string `placeholder:"URL" help:"Address of a running broker, or of several on one store, which share the connections; http://127.0.0.1:8080 if neither this nor --store is given."`
 	Store string   `env:"-" placeholder:"URL" help:"Start a broker for the run, as a process of its own, which keeps messages there: memory:, sqlite:FILE or postgres://USER@HOST/DATABASE."`
 
-	Produce  bool `env:"-" group:"mode" xor:"mode" help:"Measure produce, which is what is done if nothing else is asked for."`
-	Consume  bool `env:"-" group:"mode" xor:"mode" help:"Measure consume, as --way says."`
-	EndToEnd bool `env:"-" group:"mode" xor:"mode" help:"Measure the time from sending a message to receiving it by long poll."`
+	Produce  bool `env:"-" xor:"mode" help:"Measure produce, which is what is done if nothing else is asked for."`
+	Consume  bool `env:"-" xor:"mode" help:"Measure consume, as --way says."`
+	EndToEnd bool `env:"-" xor:"mode" help:"Measure the time from sending a message to receiving it by long poll."`
 
 	Way          string        `env:"-" default:"plain" enum:"plain,offset,history" help:"How --consume reads: plain (one message a request, and the position moves), offset (batches near the end of the topic) or history (batches from its beginning)."`
 	Connections  int           `env:"-" default:"64" help:"Connections, each with one request at a time. Each is a producer, or a consumer, of its own."`
@@ -32,6 +32,7 @@ type benchCommand struct {
 	Rounds    int      `env:"-" default:"0" help:"How many times to measure; 0 is 5 with --limit, otherwise 1."`
 	Brokers   int      `env:"-" default:"1" help:"With --store=postgres: number of brokers."`
 	ServeFlag []string `env:"-" sep:"none" placeholder:"FLAG" help:"With --store: a flag for topiq serve, such as --serve-flag=--lanes=8."`
+	Prefix    string   `env:"-" placeholder:"NAME" help:"What the names of the topics begin with, so that a later run finds those that --keep has left; random if missing."`
 	Keep      bool     `env:"-" help:"Do not delete the topics of the run."`
 	JSON      bool     `env:"-" help:"Write the figures as JSON."`
 }
@@ -115,6 +116,9 @@ func (c *benchCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	r, err := b.measure(ctx, s)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted: nothing is reported")
+	}
 	if err = errors.Join(err, b.end(ctx)); err != nil {
 		return err
 	}

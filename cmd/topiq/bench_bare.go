@@ -58,7 +58,7 @@ func (b *bench) addBareCommit() error {
 
 // bareWriters makes a table like that of the messages, and connections that write into it.
 func (b *bench) bareWriters(n int) ([]*pgbare.Writer, error) {
-	table, err := pgbare.Create(b.running, b.command.Store, "topiq_bench_"+b.setup.run)
+	table, err := pgbare.Create(b.running, b.command.Store, "topiq_bench_"+b.run)
 	if err != nil {
 		return nil, err
 	}

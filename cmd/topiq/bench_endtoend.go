@@ -54,7 +54,13 @@ func (b *bench) prepareEndToEnd() error {
 		if err != nil {
 			return err
 		}
-		e.receivers = append(e.receivers, &receiver{reader: reader{conn: conn, payload: c.PayloadBytes}, topic: b.setup.topic(topic)})
+		r := &receiver{reader: reader{conn: conn, payload: c.PayloadBytes}, topic: b.setup.topic(topic)}
+		end, err := b.setup.end(b.running, r.topic)
+		if err != nil {
+			return err
+		}
+		r.next.Store(end)
+		e.receivers = append(e.receivers, r)
 	}
 	b.contenders = append(b.contenders, contender{name: "topiq", run: e.run})
 	if !c.Limit {

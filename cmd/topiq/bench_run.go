@@ -13,6 +13,7 @@ import (
 type bench struct {
 	command *benchCommand
 	setup   *benchSetup
+	run     string // tells runs apart
 	info    brokerInfo
 	program string
 	dir     string // of files that the run needs; "" while there are none
@@ -40,7 +41,10 @@ func (c *benchCommand) begin(ctx context.Context) (*bench, error) {
 	if len(urls) == 0 {
 		urls = []string{defaultURL}
 	}
-	b := &bench{command: c, setup: &benchSetup{urls: urls, run: runName()}}
+	b := &bench{command: c, run: runName(), setup: &benchSetup{urls: urls, prefix: c.Prefix}}
+	if c.Prefix == "" {
+		b.setup.prefix = "bench-" + b.run
+	}
 	b.running, b.giveUp = context.WithCancelCause(ctx)
 	if err := b.prepare(); err != nil {
 		if ctx.Err() == nil && b.running.Err() != nil {
@@ -116,7 +120,8 @@ func (b *bench) startChild(args []string) (url string, err error) {
 // addLoad adds what a number of workers do.
 func (b *bench) addLoad(name string, workers []benchWorker) {
 	l := &load{workers: workers, warmUp: b.command.WarmUp, duration: b.command.Duration, interval: b.command.interval()}
-	b.contenders = append(b.contenders, contender{name: name, run: l.run})
+	// At a rate that is asked for, only the times can differ.
+	b.contenders = append(b.contenders, contender{name: name, run: l.run, byLatency: b.command.Rate > 0})
 }
 
 // interval is the time between two requests of a connection at the rate that is asked for.

@@ -14,8 +14,8 @@ import (
 
 // benchSetup prepares a run on a broker, and cleans up after it: requests whose time is not measured.
 type benchSetup struct {
-	urls []string // of brokers on one store
-	run  string   // what the names of the topics begin with
+	urls   []string // of brokers on one store
+	prefix string   // what the names of the topics begin with
 }
 
 // setupCalls is how many of these requests are made at the same time.
@@ -71,7 +71,7 @@ func requestHead(to []byte, method, path, host string, length int) []byte {
 }
 
 // topic is the name of one of the topics of the run.
-func (s *benchSetup) topic(i int) string { return fmt.Sprintf("bench-%s-%d", s.run, i) }
+func (s *benchSetup) topic(i int) string { return fmt.Sprintf("%s-%d", s.prefix, i) }
 
 // url is the broker of a connection.
 func (s *benchSetup) url(connection int) string { return s.urls[connection%len(s.urls)] }
@@ -89,6 +89,15 @@ func (s *benchSetup) producer(ctx context.Context, connection int, topic, name s
 func (s *benchSetup) consumer(ctx context.Context, connection int, topic, from string) (r registration, err error) {
 	err = s.call(ctx, s.url(connection), http.MethodPost, "/consumer/register", map[string]string{"topic": topic, "from": from}, &r)
 	return r, err
+}
+
+// end is the end of a topic.
+func (s *benchSetup) end(ctx context.Context, topic string) (int64, error) {
+	var state struct {
+		NextOffset int64 `json:"next_offset"`
+	}
+	err := s.call(ctx, s.urls[0], http.MethodGet, "/topics/"+topic, nil, &state)
+	return state.NextOffset, err
 }
 
 // deleteTopics takes back what the run has made. A topic that was never made is no failure.

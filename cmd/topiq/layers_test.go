@@ -68,7 +68,15 @@ func layers() []layer {
 			name: "db", allow: []string{"service", "db/memory", "db/sqlite", "db/postgres"}, ban: []string{echo},
 			reason: "db picks a store and dresses it",
 		},
-		{name: "cmd/topiq", allow: []string{"api", "service", "db", "client", "fault"}, reason: "the command joins the layers and goes round none"},
+		{
+			name: "cmd/topiq", allow: []string{"api", "service", "db", "client", "fault", "db/postgres/pgbare"},
+			reason: "the command joins the layers and goes round none",
+		},
+		{
+			name: "cmd/topiq-bench", allow: []string{"db/postgres/pgtest"}, ban: []string{echo, sqlite}, helper: true,
+			reason: "the table is measured with the program that users have",
+		},
+		{name: "db/postgres/pgbare", ban: []string{echo, sqlite}, reason: "pgbare is what a broker is compared with: it has nothing of one"},
 		{name: "gen", reason: "gen holds the document and the commands that generate"},
 		{
 			name: "db/dbtest", allow: []string{"service", "db/memory"}, optional: true, helper: true,
@@ -281,7 +289,7 @@ func mayImport(file, imported string) bool {
 	case "serve", "store", "tokens":
 		return slices.Contains([]string{"api", "service", "db", "client", "fault"}, imported)
 	case "bench":
-		return slices.Contains([]string{"service", "client"}, imported) // It prints the limits beside its figures.
+		return imported == "db/postgres/pgbare" // It speaks HTTP itself: what the load costs is taken from the broker.
 	default:
 		return imported == "client"
 	}

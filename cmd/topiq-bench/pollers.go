@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The clients that wait, and how many of them are prepared at a time.
+const (
+	pollers       = 10_000
+	pollersAtOnce = 64
+	pollWait      = 60 // seconds
+	pollSettle    = 2 * time.Second
+)
+
+// measureIdlePollers measures what a client costs that waits for a message, and whether a produce on another
+// topic is slower while ten thousand wait.
+func measureIdlePollers(ctx context.Context, m *measurement, r *result) error {
+	return m.withBroker(ctx, r.row.engine, func(b *broker) error {
+		topics, err := makeTopics(ctx, b.url)
+		if err != nil {
+			return err
+		}
+		produce := func() (float64, error) {
+			report, err := m.topiqBench(ctx, "--url="+b.url, "--connections=16", "--rate=1000", "--duration=5s")
+			return report.Topiq.Latency.P99, err
+		}
+		alone, err := produce()
+		if err != nil {
+			return err
+		}
+		before, err := b.status("VmRSS")
+		if err != nil {
+			return err
+		}
+		waiting, err := poll(ctx, b.url, topics)
+		defer closeAll(waiting)
+		if err != nil {
+			return err
+		}
+		if err := pause(ctx, pollSettle); err != nil {
+			return err
+		}
+		after, err := b.status("VmRSS")
+		if err != nil {
+			return err
+		}
+		among, err := produce()
+		if err != nil {
+			return err
+		}
+		if err := stillWaiting(ctx, waiting); err != nil {
+			return err
+		}
+		r.facts = append(r.facts, factOf("each", "KB", []float64{(after - before) / pollers}),
+			factOf("produce p99, among them ÷ alone", "", []float64{among / alone}))
+		return nil
+	})
+}
+
+// makeTopics makes a topic for each client.
+func makeTopics(ctx context.Context, url string) ([]string, error) {
+	names := make([]string, pollers)
+	transport := &http.Transport{MaxIdleConnsPerHost: pollersAtOnce}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	return names, inParallel(ctx, func(i int) error {
+		names[i] = fmt.Sprintf("idle-%d", i)
+		body := strings.NewReader(`{"name":"` + names[i] + `"}`)
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/topics", body)
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Content-Type", "application/json")
+		answer, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		if err := answer.Body.Close(); err != nil {
+			return err
+		}
+		// The database may have them from an earlier run.
+		if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusConflict {
+			return fmt.Errorf("POST /topics: %s", answer.Status)
+		}
+		return nil
+	})
+}
+
+// poll opens a connection for each topic, and sends a long poll on it.
+func poll(ctx context.Context, url string, topics []string) ([]net.Conn, error) {
+	host := strings.TrimPrefix(url, "http://")
+	waiting := make([]net.Conn, len(topics))
+	return waiting, inParallel(ctx, func(i int) error {
+		var dialer net.Dialer
+		c, err := dialer.DialContext(ctx, "tcp", host)
+		if err != nil {
+			return err
+		}
+		waiting[i] = c
+		_, err = fmt.Fprintf(c, "GET /topics/%s/messages?offset=0&wait=%d HTTP/1.1\r\nHost: %s\r\n\r\n", topics[i], pollWait, host)
+		return err
+	})
+}
+
+// stillWaiting checks that no client has got an answer: one that was refused does not wait, and costs nothing.
+func stillWaiting(ctx context.Context, waiting []net.Conn) error {
+	return inParallel(ctx, func(i int) error {
+		// A deadline that has passed would be looked at before what has come.
+		if err := waiting[i].SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+			return err
+		}
+		var b [200]byte
+		n, err := waiting[i].Read(b[:])
+		if n > 0 {
+			return fmt.Errorf("a client that should wait was answered: %s", b[:n])
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("a client that should wait has lost its connection: %w", err)
+		}
+		return nil
+	})
+}
+
+func closeAll(waiting []net.Conn) {
+	for _, c := range waiting {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+}
+
+// inParallel calls a function for each client, and returns the first failure.
+func inParallel(ctx context.Context, call func(i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var workers sync.WaitGroup
+	for worker := range pollersAtOnce {
+		workers.Go(func() {
+			for i := worker; i < pollers && ctx.Err() == nil; i += pollersAtOnce {
+				if err := call(i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return context.Cause(ctx)
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// measureEndToEnd finds out what the producers can do, and measures at half of it. There is a limit, the bare
+// commit, only on PostgreSQL.
+func measureEndToEnd(ctx context.Context, m *measurement, r *result) error {
+	store, err := m.store(ctx, r.row.engine)
+	if err != nil {
+		return err
+	}
+	const connections = "--connections=16"
+	full, err := m.topiqBench(ctx, "--store="+store, connections)
+	if err != nil {
+		return err
+	}
+	args := []string{
+		"--store=" + store, "--end-to-end", connections, "--rounds=" + strconv.Itoa(m.options.Rounds),
+		"--rate=" + strconv.FormatFloat(full.Topiq.MessageRate/2, 'f', 0, 64),
+	}
+	if r.row.engine == "postgres" {
+		args = append(args, "--limit")
+	}
+	r.report, err = m.topiqBench(ctx, args...)
+	return err
+}
+
+// measureLargeTopic measures two topics on one broker in turn.
+func measureLargeTopic(ctx context.Context, m *measurement, r *result) error {
+	return m.withBroker(ctx, r.row.engine, func(b *broker) error {
+		sizes := []struct{ prefix, messages string }{{"small", "10000"}, {"large", "10000000"}}
+		bench := func(ctx context.Context, prefix string, args ...string) (report, error) {
+			return m.topiqBench(ctx, append([]string{"--url=" + b.url, "--prefix=" + prefix, "--keep"}, args...)...)
+		}
+		for _, size := range sizes {
+			if _, err := bench(ctx, size.prefix, "--consume", "--way=offset", "--connections=1", "--batch=100", "--preload="+size.messages); err != nil {
+				return err
+			}
+		}
+		ways := map[string][]string{
+			"produce": {"--connections=16"},
+			"consume": {"--consume", "--way=offset", "--batch=100", "--connections=16", "--preload=1"},
+		}
+		for _, way := range []string{"produce", "consume"} {
+			var values []float64
+			for range m.options.Rounds {
+				small, err := bench(ctx, "small", ways[way]...)
+				if err != nil {
+					return err
+				}
+				large, err := bench(ctx, "large", ways[way]...)
+				if err != nil {
+					return err
+				}
+				values = append(values, large.Topiq.MessageRate/small.Topiq.MessageRate)
+			}
+			r.facts = append(r.facts, factOf(way+" rate, large ÷ small", "", values))
+		}
+		return nil
+	})
+}
+
+// measureColdStart measures the start of a broker on a file that it has not made. The file may be in the memory of the
+// operating system.
+func measureColdStart(ctx context.Context, m *measurement, r *result) error {
+	store, err := m.store(ctx, r.row.engine)
+	if err != nil {
+		return err
+	}
+	const preload = "--preload=1000000"
+	if _, err := m.topiqBench(ctx, "--store="+store, "--consume", "--way=offset", "--connections=1", preload, "--keep"); err != nil {
+		return err
+	}
+	var values []float64
+	for range m.options.Rounds {
+		began := time.Now()
+		b, err := m.serve(ctx, store)
+		if err != nil {
+			return err
+		}
+		values = append(values, float64(time.Since(began).Microseconds())/1000)
+		if err := b.stop(); err != nil {
+			return err
+		}
+	}
+	r.facts = append(r.facts, factOf("start to ready", "ms", values))
+	return nil
+}
+
+// measureMemory measures the most memory a broker has used when it was under two kinds of load: many small requests,
+// and few large ones.
+func measureMemory(ctx context.Context, m *measurement, r *result) error {
+	return m.withBroker(ctx, r.row.engine, func(b *broker) error {
+		for _, args := range [][]string{
+			{"--connections=256"},
+			{"--connections=64", "--batch=100", "--payload-bytes=10000", "--topics=8"},
+		} {
+			// A broker that keeps messages in memory needs as much for them as there are.
+			if r.row.engine == "memory" {
+				args = append(args, "--rate=2000")
+			}
+			if _, err := m.topiqBench(ctx, append([]string{"--url=" + b.url}, args...)...); err != nil {
+				return err
+			}
+		}
+		most, err := b.status("VmHWM")
+		r.facts = append(r.facts, factOf("most memory", "MB", []float64{most / 1000}))
+		return err
+	})
+}
+
+// withBroker calls a function with a broker of an engine.
+func (m *measurement) withBroker(ctx context.Context, engine string, call func(*broker) error) error {
+	store, err := m.store(ctx, engine)
+	if err != nil {
+		return err
+	}
+	b, err := m.serve(ctx, store)
+	if err != nil {
+		return err
+	}
+	return errors.Join(call(b), b.stop())
+}
+
+// factOf is the median of what rounds have measured.
+func factOf(name, unit string, values []float64) fact {
+	slices.Sort(values)
+	n := len(values)
+	f := fact{name: name, unit: unit, value: (values[(n-1)/2] + values[n/2]) / 2}
+	if n > 1 {
+		f.low, f.high = values[0], values[n-1]
+	}
+	return f
+}
+
+// text is a fact for people.
+func (f fact) text() string {
+	digits := 2
+	if f.value >= 100 {
+		digits = 0
+	}
+	number := func(v float64) string { return strconv.FormatFloat(v, 'f', digits, 64) }
+	s := number(f.value)
+	if f.high > 0 {
+		s = fmt.Sprintf("%s (%s–%s)", s, number(f.low), number(f.high))
+	}
+	if f.unit != "" {
+		s += " " + f.unit
+	}
+	return f.name + " " + s
+}
