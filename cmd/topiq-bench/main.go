@@ -37,7 +37,7 @@ func main() {
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "topiq-bench:", err)
 		stop()
-		os.Exit(1) //nolint:gocritic // stop was called
+		os.Exit(1)
 	}
 }
 
@@ -69,10 +69,11 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return err
 	}
 	results, err := m.all(ctx, chosen)
+	made := m.about(ctx, args)
 	if err = errors.Join(err, m.close()); err != nil {
 		return err
 	}
-	table := render(results, m.about(ctx, args))
+	table := render(results, made)
 	if _, err := io.WriteString(out, table); err != nil {
 		return err
 	}

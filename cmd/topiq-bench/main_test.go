@@ -167,7 +167,7 @@ func TestMeasuresBesideOthers(t *testing.T) {
 	script := "#!/bin/sh\n[ \"$1\" = version ] && { echo topiq test; exit 0; }\n" +
 		"case \"$*\" in *connections=8*) echo broken >&2; exit 1;; esac\n" +
 		`echo '{"topiq":{"messages_per_second":50},"limits":[{"name":"empty handler","messages_per_second":100,"ratio":{"median":0.5,"min":0.4,"max":0.6}}]}'` + "\n"
-	if err := os.WriteFile(program, []byte(script), 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	var out, progress strings.Builder

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -83,7 +84,9 @@ func makeTopics(ctx context.Context, url string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if err := answer.Body.Close(); err != nil {
+		// Read to its end, so that the connection is used again.
+		_, err = io.Copy(io.Discard, answer.Body)
+		if err = errors.Join(err, answer.Body.Close()); err != nil {
 			return err
 		}
 		// The database may have them from an earlier run.

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +26,7 @@ func (m *measurement) store(ctx context.Context, engine string) (string, error) 
 	case "memory":
 		return "memory:", nil
 	case "sqlite":
-		dir := filepath.Join(m.dir, fmt.Sprint(m.stores))
+		dir := filepath.Join(m.dir, strconv.Itoa(m.stores))
 		m.used = append(m.used, func(context.Context) error { return os.RemoveAll(dir) })
 		return "sqlite:" + filepath.Join(dir, "topiq.db"), os.Mkdir(dir, 0o700)
 	}
@@ -61,6 +62,26 @@ func (m *measurement) server() (string, error) {
 		m.cluster = cluster
 	}
 	return m.cluster.URL(), nil
+}
+
+// postgresVersion is the version of the server, "" if there is none or it cannot be asked.
+func (m *measurement) postgresVersion(ctx context.Context) (version string) {
+	if m.cluster == nil && m.options.Postgres == "" {
+		return ""
+	}
+	server, err := m.server()
+	if err != nil {
+		return ""
+	}
+	c, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = c.Close(ctx) }() // what was asked is answered
+	if err := c.QueryRow(ctx, "SELECT current_setting('server_version')").Scan(&version); err != nil {
+		return ""
+	}
+	return version
 }
 
 func execute(ctx context.Context, server, sql string) error {

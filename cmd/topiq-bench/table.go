@@ -41,8 +41,8 @@ func (m *measurement) about(ctx context.Context, args []string) about {
 	}
 	a.machine = fmt.Sprintf("%d × %s, %s", runtime.NumCPU(), processor(), run("uname", "-srm"))
 	a.versions = run(m.options.Topiq, "version") + ", " + runtime.Version()
-	if m.cluster != nil {
-		a.versions += ", " + run("psql", m.cluster.URL(), "-XAtc", "SELECT 'PostgreSQL ' || current_setting('server_version')")
+	if version := m.postgresVersion(ctx); version != "" {
+		a.versions += ", PostgreSQL " + version
 	}
 	return a
 }

@@ -112,6 +112,11 @@ func TestBenchUsesARunningBroker(t *testing.T) {
 	}
 }
 
+func TestBenchHelp(t *testing.T) {
+	t.Parallel()
+	golden(t, "bench-help.txt", mustTopiq(t, "", "bench", "--help"))
+}
+
 func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
@@ -148,7 +153,9 @@ func TestBenchChargesAStall(t *testing.T) {
 				t.Fatal(err)
 			}
 			if i == 1 {
-				time.Sleep(25 * time.Millisecond) //nolint:forbidigo // the stall, in time that is not real
+				if err := pause(t.Context(), 25*time.Millisecond); err != nil { // the stall, in time that is not real
+					t.Fatal(err)
+				}
 			}
 			counted = append(counted, sent.Sub(began))
 		}
@@ -157,7 +164,9 @@ func TestBenchChargesAStall(t *testing.T) {
 			t.Errorf("requests count from %v, want %v", counted, want)
 		}
 		p = pacer{}
-		time.Sleep(time.Second) //nolint:forbidigo // as above
+		if err := pause(t.Context(), time.Second); err != nil {
+			t.Fatal(err)
+		}
 		if sent, err := p.turn(t.Context()); err != nil || !sent.Equal(time.Now()) {
 			t.Errorf("without a rate a request counts from when it is sent, not from %v before", time.Since(sent))
 		}
