@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 	"strconv"
 )
 
@@ -28,15 +27,6 @@ type fact struct {
 	name, unit string
 	value      float64
 	low, high  float64 // of the rounds; both 0 if there was only one
-}
-
-// fact returns a fact by its name.
-func (r *result) fact(name string) (fact, bool) {
-	i := slices.IndexFunc(r.facts, func(f fact) bool { return f.name == name })
-	if i < 0 {
-		return fact{}, false
-	}
-	return r.facts[i], true
 }
 
 // standardRows are all rows, in the order in which they are measured.
