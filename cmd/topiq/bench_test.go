@@ -14,10 +14,32 @@ import (
 	"github.com/topiq/topiq/db/postgres/pgtest"
 )
 
-// benched runs `topiq bench` in a process, whose children are then the test binary too.
+// benched runs `topiq bench` in a process, whose children are then the test binary too. On a machine that is busy
+// enough nothing is done in the time that is measured: then it is measured for longer.
 func benched(t *testing.T, args ...string) benchReport {
 	t.Helper()
-	short := []string{"bench", "--json", "--duration=200ms", "--warm-up=10ms", "--preload=3000"}
+	for duration := 200 * time.Millisecond; ; duration *= 4 {
+		r := benchedFor(t, duration, args...)
+		idle := func(result benchResult) bool { return result.Ratio == nil || result.Messages == 0 }
+		if r.Topiq.Messages == 0 || slices.ContainsFunc(r.Limits, idle) {
+			if duration > time.Minute {
+				t.Fatalf("topiq bench %s: nothing is done within %s", strings.Join(args, " "), duration)
+			}
+			continue
+		}
+		if l := r.Topiq.Latency; r.Topiq.MessageRate <= 0 || l.Max <= 0 || l.Max < l.P50 {
+			t.Errorf("topiq bench %s: %+v", strings.Join(args, " "), r.Topiq)
+		}
+		if len(r.Topiq.Errors) > 0 {
+			t.Errorf("topiq bench %s: errors %v", strings.Join(args, " "), r.Topiq.Errors)
+		}
+		return r
+	}
+}
+
+func benchedFor(t *testing.T, duration time.Duration, args ...string) benchReport {
+	t.Helper()
+	short := []string{"bench", "--json", "--duration=" + duration.String(), "--warm-up=10ms", "--preload=3000"}
 	p := start(t, append(short, args...)...)
 	stdout, err := io.ReadAll(p.stdout)
 	if err != nil {
@@ -30,12 +52,6 @@ func benched(t *testing.T, args ...string) benchReport {
 	if err := json.Unmarshal(stdout, &r); err != nil {
 		t.Fatalf("%v in %q", err, stdout)
 	}
-	if r.Topiq.Messages == 0 || r.Topiq.MessageRate <= 0 || r.Topiq.Latency.Max <= 0 || r.Topiq.Latency.Max < r.Topiq.Latency.P50 {
-		t.Errorf("topiq bench %s measured nothing: %+v", strings.Join(args, " "), r.Topiq)
-	}
-	if len(r.Topiq.Errors) > 0 {
-		t.Errorf("topiq bench %s: errors %v", strings.Join(args, " "), r.Topiq.Errors)
-	}
 	return r
 }
 
@@ -45,9 +61,6 @@ func checkLimits(t *testing.T, r benchReport, names ...string) {
 	var got []string
 	for i := range r.Limits {
 		got = append(got, r.Limits[i].Name)
-		if r.Limits[i].Messages == 0 || r.Limits[i].Ratio == nil || r.Limits[i].Ratio.Median <= 0 {
-			t.Errorf("%s was not measured: %+v", r.Limits[i].Name, r.Limits[i])
-		}
 	}
 	if !slices.Equal(got, names) {
 		t.Errorf("%s was compared with %q, want %q", r.Mode, got, names)
