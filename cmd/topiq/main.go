@@ -45,7 +45,7 @@ type commands struct {
 	Seek        seekCommand       `cmd:"" help:"Move a consumer to another place in its topic."`
 	Store       storeCommand      `cmd:"" help:"Check the store, or tell that its history may have changed, without a broker."`
 	Verify      verifyCommand     `cmd:"" help:"Let producers and consumers work on a broker, and check that nothing is lost, doubled or out of order."`
-	Bench       benchCommand      `cmd:"" help:"Measure how fast a broker is, and beside it what limits it."`
+	Bench       benchCommand      `cmd:"" help:"Measure how fast a broker is, beside what limits it."`
 	Help        helpCommand       `cmd:"" help:"Show this overview, or all of a command."`
 	Completion  completionCommand `cmd:"" help:"Write the script that makes a shell complete topiq."`
 	Complete    completeCommand   `cmd:"" name:"__complete" hidden:""`
