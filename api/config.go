@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/topiq/topiq/metrics"
 	"github.com/topiq/topiq/service"
 )
 
@@ -13,9 +14,14 @@ import (
 type Config struct {
 	// Version is what /info and the logs call this broker. Default "dev".
 	Version string
+	// Metrics count requests and are what /metrics shows. Default: new ones, which know what the
+	// broker tells when it is asked and nothing of its groups.
+	Metrics *metrics.Metrics
 	// Logger gets one line for each surprising event, and at debug level one for each request.
 	// Default: nowhere.
 	Logger *slog.Logger
+	// AccessLog has each request logged at level info instead of debug.
+	AccessLog bool
 	// AllowedHosts are the names, besides localhost, 127.0.0.1 and [::1], that the Host header may
 	// have: "name" for any port, "name:port" for one.
 	AllowedHosts []string

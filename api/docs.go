@@ -144,3 +144,6 @@ func (*handlers) DocumentJSON(context.Context, wireserver.DocumentJSONRequestObj
 	}
 	return &file{contentType: "application/json", content: text}, nil
 }
+
+// VisitMetricsResponse implements wireserver.MetricsResponseObject.
+func (f *file) VisitMetricsResponse(w http.ResponseWriter) error { return f.send(w) }

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/topiq/topiq/gen/wireserver"
+	"github.com/topiq/topiq/metrics"
 	"github.com/topiq/topiq/service"
 )
 
@@ -26,6 +27,7 @@ type server struct {
 	origin     *http.CrossOriginProtection
 	docs       *docs
 	echo       *echo.Echo
+	counts     *counts
 	strict     json.Options
 
 	// A request's number in this process, after a prefix that no other process has, is its id.
@@ -49,6 +51,9 @@ func NewHandler(broker *service.Broker, config Config) http.Handler {
 
 func newServer(broker *service.Broker, config Config) *server {
 	config = config.withDefaults()
+	if config.Metrics == nil {
+		config.Metrics = metrics.New(metrics.Config{Version: config.Version})
+	}
 	operations, err := loadOperations()
 	if err != nil {
 		panic(fmt.Sprintf("api: the embedded document: %v", err))
@@ -72,6 +77,8 @@ func newServer(broker *service.Broker, config Config) *server {
 	s.exchanges.New = func() any { return new(exchange) }
 	s.buffers.New = func() any { return new([]byte) }
 	s.answers.New = func() any { return new([]byte) }
+	s.counts = newCounts(config.Metrics, operations)
+	config.Metrics.Watch(broker)
 	s.echo.Binder = binder{s}
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(exchangeOf(c), c.Request(), err) }
 	wireserver.RegisterHandlers(s.echo, wireserver.NewStrictHandler(&handlers{s}, nil))

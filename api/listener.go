@@ -14,11 +14,15 @@ import (
 //
 // The server of NewServer must serve it: that tells it which connections rest.
 func Listen(inner net.Listener, config Config) net.Listener {
-	return &listener{
+	l := &listener{
 		Listener: inner,
 		slots:    make(chan struct{}, config.withDefaults().Connections),
 		closed:   make(chan struct{}),
 	}
+	if config.Metrics != nil {
+		config.Metrics.Connections(func() int { return len(l.slots) })
+	}
+	return l
 }
 
 type listener struct {

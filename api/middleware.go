@@ -29,6 +29,7 @@ type exchange struct {
 func (s *server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x, _ := s.exchanges.Get().(*exchange)
 	*x = exchange{ResponseWriter: w, server: s, number: s.requests.Add(1), began: time.Now()}
+	s.counts.requests.Begin()
 	h := w.Header()
 	h["Cache-Control"] = s.noStore
 	h["X-Content-Type-Options"] = s.noSniff
@@ -64,16 +65,21 @@ func (s *server) end(x *exchange, r *http.Request) {
 }
 
 func (s *server) release(x *exchange) {
+	s.counts.end(x)
 	x.forgetBody()
 	*x = exchange{}
 	s.exchanges.Put(x)
 }
 
 func (s *server) logAccess(x *exchange, r *http.Request) {
-	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
+	level := slog.LevelDebug
+	if s.config.AccessLog {
+		level = slog.LevelInfo
+	}
+	if !s.log.Enabled(r.Context(), level) {
 		return
 	}
-	s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+	s.log.LogAttrs(r.Context(), level, "request",
 		slog.String("request_id", x.id()),
 		slog.String("method", r.Method),
 		slog.String("operation", x.operation.name()),

@@ -152,6 +152,30 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
+// TestAccessLogAtInfo: one line for each request that tells how it was answered, and nothing that came in.
+func TestAccessLogAtInfo(t *testing.T) {
+	t.Parallel()
+	var log logbook
+	w := newWorld(t, nothing(), service.Limits{}, apitest.HTTP(api.Config{Logger: log.logger(slog.LevelInfo), AccessLog: true}))
+	before := len(log.lines())
+	w.send(http.MethodGet, "/topics/secret-topic?token=secret", "", "Authorization", "Bearer secret")
+	w.send(http.MethodGet, "/topics", "")
+	lines := log.lines()[before:]
+	if len(lines) != 2 {
+		t.Fatalf("logged %q", lines)
+	}
+	for i, wanted := range [][]string{
+		{"level=INFO", "operation=describeTopic", "status=400", "code=invalid_request"},
+		{"level=INFO", "operation=listTopics", "status=200"},
+	} {
+		for _, text := range wanted {
+			if !strings.Contains(lines[i], text) || strings.Contains(lines[i], "secret") {
+				t.Errorf("logged %q, want %s", lines[i], text)
+			}
+		}
+	}
+}
+
 // TestClientGone: when the client goes away nothing above debug is logged.
 func TestClientGone(t *testing.T) {
 	t.Parallel()

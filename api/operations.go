@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/topiq/topiq/gen/wireserver"
+	"github.com/topiq/topiq/metrics"
 )
 
 // operation is what the document says about one method of one path, as far as requests are
@@ -26,6 +27,8 @@ type operation struct {
 	templated bool
 	// moves says that the call changes something.
 	moves bool
+	// counted is where its requests are counted.
+	counted *metrics.Operation
 }
 
 // parameter is one parameter, or one member of a body.
@@ -56,6 +59,8 @@ func (o *operation) name() string {
 type operations struct {
 	exact     map[string]map[string]*operation // path → method
 	templates []template
+	all       []*operation // sorted by id
+	codes     []string     // that failures may have
 }
 
 // wildcard stands for a parameter of a path, which is never empty.
@@ -144,6 +149,7 @@ type (
 		MinLength  int                   `json:"minLength"`
 		Minimum    jsontext.Value        `json:"minimum"`
 		Properties map[string]schemaPart `json:"properties"`
+		Enum       []jsontext.Value      `json:"enum"`
 	}
 )
 
@@ -172,6 +178,7 @@ func loadOperations() (*operations, error) {
 			if methods[method], err = d.operation(method, path, p.Parameters, part); err != nil {
 				return nil, fmt.Errorf("%s %s: %w", method, path, err)
 			}
+			o.all = append(o.all, methods[method])
 		}
 		if get := methods[http.MethodGet]; get != nil && get.hasHead() {
 			methods[http.MethodHead] = get
@@ -187,6 +194,14 @@ func loadOperations() (*operations, error) {
 			}
 		}
 		o.templates = append(o.templates, template{segments, methods})
+	}
+	slices.SortFunc(o.all, func(a, b *operation) int { return strings.Compare(a.id, b.id) })
+	for _, code := range d.Components.Schemas["FailureCode"].Enum {
+		var text string
+		if err := json.Unmarshal(code, &text); err != nil {
+			return nil, fmt.Errorf("FailureCode: %w", err)
+		}
+		o.codes = append(o.codes, text)
 	}
 	return o, nil
 }

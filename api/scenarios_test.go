@@ -168,6 +168,7 @@ func brokerScenario(w *world) {
 	w.call("", "documentYAML", "", "/openapi.yaml", "")
 	w.call("", "documentJSON", "", "/openapi.json", "")
 	w.call("", "docs", "", "/docs", "")
+	w.call("", "metrics", "", "/metrics", "")
 	w.transcript.Reset()
 	w.transcript.WriteString(said)
 	for _, target := range []string{"/", "/nope", "/topics/", "/topics//messages", "/topics/orders/nope", "/docs/nope.js", "/docs/../topics"} {

@@ -96,23 +96,7 @@ func (c *Client) Producer(ctx context.Context, topic string, opts ...ProducerOpt
 
 // openProducer registers and starts a producer.
 func (c *Client) openProducer(ctx context.Context, topic string, cfg producerConfig, box *outbox) (*Producer, error) {
-	request := wire.RegisterProducerRequest{Topic: topic}
-	if cfg.name != "" {
-		instance := rand.Text() // of this session; every retry of this register repeats it
-		request.ProdName, request.Instance = &cfg.name, &instance
-	}
-	r, err := retry(ctx, c, cfg.name != "", func(ctx context.Context) (*wire.RegisterProducerResult, error) {
-		return exchange(ctx, c, operation{name: "register producer", changes: true},
-			func(ctx context.Context, to *broker) (*http.Response, error) {
-				return to.RegisterProducer(ctx, request)
-			},
-			func(r *wire.RegisterProducerResult) error {
-				if cfg.name != "" && (r.Epoch == nil || r.NextSeq == nil) {
-					return errors.New("epoch or next_seq is missing")
-				}
-				return answered(r.Status)
-			})
-	})
+	r, err := c.registerProducer(ctx, topic, cfg.name)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +125,27 @@ func (c *Client) openProducer(ctx context.Context, topic string, cfg producerCon
 	}
 	go p.run(runCtx)
 	return p, nil
+}
+
+// registerProducer makes the call, with an empty name or in a new session of the name.
+func (c *Client) registerProducer(ctx context.Context, topic, name string) (*wire.RegisterProducerResult, error) {
+	request := wire.RegisterProducerRequest{Topic: topic}
+	if name != "" {
+		instance := rand.Text() // of this session; every retry of this register repeats it
+		request.ProdName, request.Instance = &name, &instance
+	}
+	return retry(ctx, c, name != "", func(ctx context.Context) (*wire.RegisterProducerResult, error) {
+		return exchange(ctx, c, operation{name: "register producer", changes: true},
+			func(ctx context.Context, to *broker) (*http.Response, error) {
+				return to.RegisterProducer(ctx, request)
+			},
+			func(r *wire.RegisterProducerResult) error {
+				if name != "" && (r.Epoch == nil || r.NextSeq == nil) {
+					return errors.New("epoch or next_seq is missing")
+				}
+				return answered(r.Status)
+			})
+	})
 }
 
 func (p *Producer) named() bool { return p.cfg.name != "" }

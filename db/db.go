@@ -3,6 +3,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -101,6 +102,23 @@ func openPostgres(ctx context.Context, storeURL string, c Config) (service.Store
 		return nil, fmt.Errorf("open the store %s: %w", Redact(storeURL), err)
 	}
 	return store, nil
+}
+
+// Backup writes a consistent copy of an SQLite store to a file that must not exist yet. A broker may
+// have the store open. Other engines have ways of their own.
+func Backup(ctx context.Context, storeURL, to string) error {
+	scheme, path, _ := strings.Cut(storeURL, ":")
+	switch strings.ToLower(scheme) {
+	case "sqlite":
+	case "postgres", "postgresql":
+		return errors.New("PostgreSQL has ways of its own to make a backup: pg_dump, pg_basebackup")
+	default:
+		return fmt.Errorf("the store %s has no file to copy", Redact(storeURL))
+	}
+	if err := sqlite.Backup(ctx, path, to); err != nil {
+		return fmt.Errorf("copy the store %s: %w", Redact(storeURL), err)
+	}
+	return nil
 }
 
 // refusePostgresOnly refuses settings that the other engines do not have: whoever asks for a

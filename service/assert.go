@@ -7,7 +7,7 @@ import (
 
 // Violations returns how often something was found that must never be: a read with a hole, an append
 // that is not where it should be. Each has stopped its topic (I21).
-func (b *Broker) Violations() int64 { return b.violations.Load() }
+func (b *Broker) Violations() int64 { return b.counters.violations.Load() }
 
 // stopTopic refuses a topic from now on, because what is stored contradicts itself: better no answer
 // than a wrong one. Other topics go on.
@@ -19,7 +19,7 @@ func (b *Broker) stopTopic(ctx context.Context, t *topic, cause error) error {
 
 // violated counts and logs why a topic is stopped.
 func (b *Broker) violated(ctx context.Context, t *topic, err error) {
-	b.violations.Add(1)
+	b.counters.violations.Add(1)
 	b.log.ErrorContext(ctx, "what is stored contradicts itself; the topic is stopped", "topic", t.name, "error", err)
 }
 

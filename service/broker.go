@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/topiq/topiq/fault"
@@ -15,7 +14,9 @@ import (
 // Broker is the message log. Its methods are safe for concurrent use.
 type Broker struct {
 	store  Store
-	props  Properties
+	// measured is the store where it has figures of its own, else nil.
+	measured Measured
+	props    Properties
 	config Config
 	limits *Limits
 	log    *slog.Logger
@@ -35,7 +36,7 @@ type Broker struct {
 	stop       context.CancelFunc // ends the background loops, and the resolving of unknown outcomes
 	background sync.WaitGroup
 	sweep      chan struct{} // asks the sweeper to look now
-	violations atomic.Int64  // what was found that must never be
+	counters   counters
 }
 
 // errClosed is what a broker answers that is shutting down.
@@ -54,6 +55,7 @@ func NewBroker(store Store, config Config) *Broker {
 		closing:   make(chan struct{}),
 		sweep:     make(chan struct{}, 1),
 	}
+	b.measured, _ = store.(Measured)
 	b.store = &recognizing{Store: store, newToken: config.NewToken, renewed: b.renewed}
 	queue := func(requests int) *quota {
 		return &quota{requests: requests, bytes: config.Limits.QueueBytes}

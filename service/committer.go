@@ -70,6 +70,7 @@ func (b *Broker) appendGroup(ctx context.Context, group produceJobs, again bool)
 	}
 	at := time.Now()
 	plan, err := b.store.Append(ctx, requests, b.now())
+	b.observeAppend(requests, &plan, time.Since(at), err)
 	if lost := fault.Point("group.after_flush_before_fanout"); lost != nil && err == nil {
 		err = ErrOutcomeUnknown.Because(lost)
 	}
@@ -95,6 +96,21 @@ func (b *Broker) appendGroup(ctx context.Context, group produceJobs, again bool)
 		}
 	}
 	return answers(requests, plan.Results, wrong), nil
+}
+
+// observeAppend tells the observer of a group of appends.
+func (b *Broker) observeAppend(requests []AppendRequest, plan *AppendPlan, took time.Duration, err error) {
+	g := Group{Work: WorkAppend, Requests: len(requests), Took: took, Err: err}
+	if err == nil {
+		for i := range plan.Topics {
+			added := plan.Topics[i].Messages
+			g.Messages += len(added)
+			for k := range added {
+				g.Bytes += added[k].Size()
+			}
+		}
+	}
+	b.config.Observer.Grouped(g)
 }
 
 // published takes in what an append that began at `at` has added to a topic.

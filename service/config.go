@@ -12,6 +12,8 @@ type Config struct {
 	Limits Limits
 	// Logger gets one line for each surprising event. Default: nowhere.
 	Logger *slog.Logger
+	// Observer is told of each group. Default: nobody.
+	Observer Observer
 	// Now is the clock that stamps messages and looks up times; nothing else depends on it (P14).
 	Now func() time.Time
 	// NewToken makes incarnations: random text, never the same twice.
@@ -38,6 +40,9 @@ func (c Config) withDefaults() Config {
 	c.Limits = c.Limits.withDefaults()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Observer == nil {
+		c.Observer = unobserved{}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

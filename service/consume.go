@@ -125,6 +125,7 @@ func (b *Broker) consumeKnown(r *ConsumeRequest, w window) (ConsumeResult, bool)
 	if !ok || row.Topic != t.id || b.positions.commit(row, *r.Offset, head.Incarnation) != *r.Offset {
 		return ConsumeResult{}, false
 	}
+	b.counters.fromTail(true)
 	return ConsumeResult{messages, *r.Offset + Offset(len(messages)), head.Incarnation}, true
 }
 

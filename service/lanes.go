@@ -80,16 +80,23 @@ type quota struct {
 	mu       sync.Mutex
 	requests int
 	bytes    int64
+
+	takenRequests int
+	takenBytes    int64
+	refused       int64
 }
 
 func (q *quota) take(bytes int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.requests < 1 || q.bytes < bytes {
+		q.refused++
 		return false
 	}
 	q.requests--
 	q.bytes -= bytes
+	q.takenRequests++
+	q.takenBytes += bytes
 	return true
 }
 
@@ -98,6 +105,8 @@ func (q *quota) give(bytes int64) {
 	defer q.mu.Unlock()
 	q.requests++
 	q.bytes += bytes
+	q.takenRequests--
+	q.takenBytes -= bytes
 }
 
 func newLanes[Req, Res any](n int, queue *quota, run func(int, []*job[Req, Res])) *lanes[Req, Res] {

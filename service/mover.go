@@ -69,11 +69,14 @@ func (b *Broker) moveOnce(requests []MoveRequest, topics map[TopicID]*topic) ([]
 		// is at most what the head shows: a tail that falls short of it lacks another broker's
 		// messages, and the store has them all.
 		if messages, full := topics[id].read(incarnation, from, window{limit, maxBytes}); full {
+			b.counters.fromTail(true)
 			return messages, nil
 		}
+		b.counters.fromTail(false)
 		return nil, nil
 	}
 	results, err := b.store.Move(ctx, requests, tail, b.now())
+	b.observeMove(requests, results, time.Since(at), err)
 	if lost := fault.Point("offset.after_commit"); lost != nil && err == nil {
 		err = ErrOutcomeUnknown.Because(lost)
 	}
@@ -86,4 +89,18 @@ func (b *Broker) moveOnce(requests []MoveRequest, topics map[TopicID]*topic) ([]
 		}
 	}
 	return results, nil
+}
+
+// observeMove tells the observer of a group of dequeues.
+func (b *Broker) observeMove(requests []MoveRequest, results []MoveResult, took time.Duration, err error) {
+	g := Group{Work: WorkMove, Requests: len(requests), Took: took, Err: err}
+	if err == nil {
+		for i := range results {
+			g.Messages += len(results[i].Messages)
+			for k := range results[i].Messages {
+				g.Bytes += results[i].Messages[k].Size()
+			}
+		}
+	}
+	b.config.Observer.Grouped(g)
 }

@@ -125,8 +125,10 @@ func (b *Broker) fetch(ctx context.Context, v view, c cursor) ([]Message, error)
 	// Memory may be ahead of the head by now: an answer must not go beyond the end it names.
 	limit := min(c.window.limit, int(v.head.Next-c.from))
 	if messages, full := v.read(v.head.Incarnation, c.from, window{limit, c.window.maxBytes}); full {
+		b.counters.fromTail(true)
 		return messages, nil
 	}
+	b.counters.fromTail(false)
 	messages, err := b.store.Read(ctx, v.id, c.from, limit, c.window.maxBytes)
 	if err == nil {
 		err = CheckRun(messages, c.from, limit)

@@ -43,16 +43,19 @@ func (b *Broker) resolveGroup(ctx context.Context, group produceJobs, cause erro
 		places = append(places, i)
 	}
 	if len(again) == 0 {
+		b.counters.unresolved.Add(1)
 		return results
 	}
 	resolved, err := insist(ctx, b.config.ResolveFor, nil, func(ctx context.Context) ([]AppendResult, error) {
 		return b.appendGroup(ctx, again, true)
 	})
 	if err != nil {
+		b.counters.unresolved.Add(1)
 		b.log.WarnContext(ctx, "the outcome of an append stays unknown",
 			"requests", len(again), "after", time.Since(began), "cause", cause, "error", err)
 		return results
 	}
+	b.counters.resolved.Add(1)
 	b.log.InfoContext(ctx, "the outcome of an append was unknown and is resolved",
 		"requests", len(again), "after", time.Since(began), "cause", cause)
 	for i, place := range places {

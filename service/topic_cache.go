@@ -136,6 +136,12 @@ func (c *topicCache) all() []*topic {
 	return slices.Collect(maps.Values(c.byName))
 }
 
+func (c *topicCache) size() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.byName)
+}
+
 // byLastUse returns all topics, the longest unused first.
 func (c *topicCache) byLastUse() []*topic {
 	type entry struct {

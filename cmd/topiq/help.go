@@ -42,6 +42,7 @@ func uses() []use {
 		{"Keep topics", []string{"topics"}},
 		{"Write and read messages", []string{"produce", "consume"}},
 		{"See who writes and reads", []string{"producers", "consumers", "seek"}},
+		{"Take messages elsewhere", []string{"export", "import"}},
 		{"Try a broker out", []string{"verify", "bench"}},
 		{"About this program", []string{"help", "completion", "version"}},
 	}

@@ -40,6 +40,8 @@ type commands struct {
 	Topics      topicsCommand     `cmd:"" help:"List, create, describe and delete topics."`
 	Produce     produceCommand    `cmd:"" help:"Append the lines of a file to a topic, each as one message."`
 	Consume     consumeCommand    `cmd:"" help:"Write the messages of a topic to standard output, each as one line."`
+	Export      exportCommand     `cmd:"" help:"Write all messages of a topic to standard output, to be imported."`
+	Import      importCommand     `cmd:"" help:"Put exported messages into a topic, each once."`
 	Consumers   consumersCommand  `cmd:"" help:"List the consumers of a topic, and how far behind they are."`
 	Producers   producersCommand  `cmd:"" help:"List the producers of a topic, and how much they have stored."`
 	Seek        seekCommand       `cmd:"" help:"Move a consumer to another place in its topic."`

@@ -23,6 +23,8 @@ func TestHelp(t *testing.T) {
 		"topics-delete":   {"topics", "delete", "--help"},
 		"produce":         {"produce", "--help"},
 		"consume":         {"consume", "--help"},
+		"export":          {"export", "--help"},
+		"import":          {"import", "--help"},
 		"consumers":       {"consumers", "--help"},
 		"producers":       {"help", "producers"},
 		"seek":            {"seek", "--help"},

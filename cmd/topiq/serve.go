@@ -13,6 +13,7 @@ import (
 	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/db"
 	"github.com/topiq/topiq/fault"
+	"github.com/topiq/topiq/metrics"
 	"github.com/topiq/topiq/service"
 )
 
@@ -31,8 +32,15 @@ type serveCommand struct {
 	MaxConns         int  `group:"postgres" default:"0" help:"Most connections to the database; 0 is 20, or more where --lanes needs them."`
 	Lanes            int  `group:"postgres" default:"0" help:"Groups of messages that may be committing at a time; 0 is 4."`
 
+	AccessLog bool `help:"Log a line for each request, at level info in place of debug."`
+
+	MetricsConsumers int `default:"0" placeholder:"N" help:"Show the lag of so many named consumers at /metrics; 0 is none. They are read from the store, at most every 10 s."`
+
 	Limits limitFlags `embed:"" group:"limits"`
 }
+
+// mostMetricsConsumers keeps a scrape from being a burden to the store and to whoever keeps it.
+const mostMetricsConsumers = 10_000
 
 // Validate refuses what cannot work; kong calls it.
 func (c *serveCommand) Validate() error {
@@ -41,6 +49,8 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--shutdown-timeout must not be negative")
 	case c.MaxConns < 0:
 		return errors.New("--max-conns must not be negative")
+	case c.MetricsConsumers < 0 || c.MetricsConsumers > mostMetricsConsumers:
+		return fmt.Errorf("--metrics-consumers must be between 0 and %d", mostMetricsConsumers)
 	case c.Lanes < 0:
 		return errors.New("--lanes must not be negative")
 	}
@@ -70,8 +80,12 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 		log.WarnContext(ctx, "unsafe setting of the store", "setting", setting)
 	}
 	//nolint:contextcheck // what the broker began it finishes, whether or not ctx has ended
-	broker := service.NewBroker(store, service.Config{Logger: log, Limits: c.Limits.service(), Now: fault.Clock()})
+	figures := metrics.New(metrics.Config{Version: version, Consumers: c.MetricsConsumers})
+	broker := service.NewBroker(store, service.Config{
+		Logger: log, Limits: c.Limits.service(), Now: fault.Clock(), Observer: figures,
+	})
 	config := c.apiConfig(listener.Addr(), local, log)
+	config.Metrics = figures
 	server := api.NewServer(api.NewHandler(broker, config), config)
 	url := "http://" + reachable(listener.Addr())
 	_, _ = fmt.Fprintf(s.out, "topiq %s listens on %s and keeps messages in %s; how to use it: %s/docs\n",
@@ -154,7 +168,7 @@ func (c *serveCommand) listen(ctx context.Context) (listener net.Listener, local
 
 func (c *serveCommand) apiConfig(addr net.Addr, local bool, log *slog.Logger) api.Config {
 	config := api.Config{
-		Version: version, Logger: log, AllowedHosts: c.AllowHost, AllowAnyHost: slices.Contains(c.AllowHost, "*"),
+		Version: version, Logger: log, AccessLog: c.AccessLog, AllowedHosts: c.AllowHost, AllowAnyHost: slices.Contains(c.AllowHost, "*"),
 		HeaderBytes: int(c.Limits.HeaderBlockBytes), JSONDepth: c.Limits.JSONDepth,
 		HeaderTimeout:      time.Duration(c.Limits.ReadHeaderSeconds) * time.Second,
 		BodyTimeout:        time.Duration(c.Limits.ReadBodySeconds) * time.Second,

@@ -17,6 +17,7 @@ import (
 // storeCommand is `topiq store`.
 type storeCommand struct {
 	Check          storeCheckCommand          `cmd:"" help:"Check that all that is stored agrees."`
+	Backup         storeBackupCommand         `cmd:"" help:"Write a copy of an SQLite store, also while a broker serves it."`
 	NewIncarnation storeNewIncarnationCommand `cmd:"" help:"Tell clients that the history of topics may have changed."`
 }
 

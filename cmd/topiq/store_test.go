@@ -74,6 +74,7 @@ func TestStoreHelp(t *testing.T) {
 	for name, args := range map[string][]string{
 		"store":                 {"store", "--help"},
 		"store-check":           {"store", "check", "--help"},
+		"store-backup":          {"store", "backup", "--help"},
 		"store-new-incarnation": {"store", "new-incarnation", "--help"},
 	} {
 		golden(t, "help-"+name+".txt", mustTopiq(t, "", args...))

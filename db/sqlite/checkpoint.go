@@ -42,8 +42,10 @@ func (w *writer) checkpoint(ctx context.Context, bytes int64) {
 		w.wal.uncut = min(w.wal.uncut, w.wal.frames) // it may have started over
 	}
 	if err == nil {
+		w.checkpoints.Add(1)
 		return
 	}
+	w.checkpointFailures.Add(1)
 	if f := classify(err); f.kind >= kindBroken {
 		w.stop(err)
 		return

@@ -35,6 +35,9 @@ type writer struct {
 	full bool
 	wal  walSize
 
+	// What was done since the start, for figures.
+	checkpoints, checkpointFailures atomic.Int64
+
 	// stopped is why nothing is written any more.
 	stopped atomic.Pointer[error]
 }

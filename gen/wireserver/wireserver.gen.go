@@ -51,6 +51,9 @@ type ServerInterface interface {
 	// Info Facts about the broker
 	// (GET /info)
 	Info(ctx echo.Context) error
+	// Metrics Figures for Prometheus
+	// (GET /metrics)
+	Metrics(ctx echo.Context) error
 	// DocumentJSON This document as JSON
 	// (GET /openapi.json)
 	DocumentJSON(ctx echo.Context) error
@@ -258,6 +261,15 @@ func (w *ServerInterfaceWrapper) Info(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Info(ctx)
+	return err
+}
+
+// Metrics converts echo context to params.
+func (w *ServerInterfaceWrapper) Metrics(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Metrics(ctx)
 	return err
 }
 
@@ -656,6 +668,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/healthz", wrapper.Health, options.OperationMiddlewares["health"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Ready, options.OperationMiddlewares["ready"]...)
 	router.GET(options.BaseURL+"/info", wrapper.Info, options.OperationMiddlewares["info"]...)
+	router.GET(options.BaseURL+"/metrics", wrapper.Metrics, options.OperationMiddlewares["metrics"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.DocumentYAML, options.OperationMiddlewares["documentYAML"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.DocumentJSON, options.OperationMiddlewares["documentJSON"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.Docs, options.OperationMiddlewares["docs"]...)
@@ -2230,6 +2243,111 @@ func (response Info429JSONResponse) VisitInfoResponse(w http.ResponseWriter) err
 type Info500JSONResponse struct{ InternalJSONResponse }
 
 func (response Info500JSONResponse) VisitInfoResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MetricsRequestObject struct {
+}
+
+type MetricsResponseObject interface {
+	VisitMetricsResponse(w http.ResponseWriter) error
+}
+
+type Metrics200TextResponse string
+
+func (response Metrics200TextResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type Metrics400JSONResponse struct{ InvalidRequestJSONResponse }
+
+func (response Metrics400JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response Metrics401JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics403JSONResponse struct{ ReadForbiddenJSONResponse }
+
+func (response Metrics403JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics421JSONResponse struct{ HostNotAllowedJSONResponse }
+
+func (response Metrics421JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response Metrics429JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics500JSONResponse struct{ InternalJSONResponse }
+
+func (response Metrics500JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -4686,6 +4804,9 @@ type StrictServerInterface interface {
 	// Info Facts about the broker
 	// (GET /info)
 	Info(ctx context.Context, request InfoRequestObject) (InfoResponseObject, error)
+	// Metrics Figures for Prometheus
+	// (GET /metrics)
+	Metrics(ctx context.Context, request MetricsRequestObject) (MetricsResponseObject, error)
 	// DocumentJSON This document as JSON
 	// (GET /openapi.json)
 	DocumentJSON(ctx context.Context, request DocumentJSONRequestObject) (DocumentJSONResponseObject, error)
@@ -5045,6 +5166,29 @@ func (sh *strictHandler) Info(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(InfoResponseObject); ok {
 		return validResponse.VisitInfoResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Metrics operation middleware
+func (sh *strictHandler) Metrics(ctx echo.Context) error {
+	var request MetricsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Metrics(ctx.Request().Context(), request.(MetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Metrics")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MetricsResponseObject); ok {
+		return validResponse.VisitMetricsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5537,242 +5681,243 @@ func (sh *strictHandler) ListProducers(ctx echo.Context, topic TopicPath, params
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3fdhs3d++r4LBdK4nPiCYlWZGpiy59jvPFPbaT2kqz+oWuCHFAcaohQA9A0UyqtXrZ6z5EH+x7krOw",
-	"N4ABZjDkUKQSx/FVHHEGgz8b+//+7V87YzGbC864kp3Brx32gc7mOYN/0/mc8fRyLPgkz8ZK/+mW5gum",
-	"/zEWKesMao8knRmTkl7r39SUESXm2ZhkknChyHLKCkbYhzkbK5Z2kg5nH9SlmEwkU53B8WHSkYqqhewM",
-	"OhOa5YuCde7uks5YcLmYseKSC3U5EQuexmYSeSqYDEzkC1GkrJBfkCnVUyL2JdI/POl1mr5fCCkvRZFd",
-	"Zzz6Zf93/5sFe79gUkkyKcSMCDVlBZGZYpLQgpGCTRYStiH61YkorrI0ZdFPlj/WN/yGcZLT8Y0klMix",
-	"mLNOAjPJCpbqE0tnMM3oR6dCKthAmudiyaIbXXsmnEImiX6CcDpj9uAlK25ZSvTxN30542NacKoywS/H",
-	"U8qv4x+PPRa8rM+j10+P2enkKT25+vrJ4VFtj6aZVKJYETEhJY3O6IpM6S0j5bANE1Ws4DSPz8785n/R",
-	"/pGwohCFOQwm1WWmj+Npejg5GfevTnvs62N69KT5s7c0z9JL83L86+EjSWeSsTy1xB+5Dpkks0zKjF83",
-	"fda8camEuMxpcc1iH64/lHRm9MPl1UppRtLvHZ8++frE/zwl5t96CkoIYl+LToKLS/dq/ever5WDLgwB",
-	"uo8pd+ObPoXM6PKKTbM4mwkfqFKW4yeZJJNFATee5gWj6apjB+8Mjnvrvy4WmiteFpoO18wheKw6E3xG",
-	"z4NeiVsGhM54e6ZrvqGKbDZj63bCPqGprZDlyIe96pTsKSypJAWbidvmSyYWaixm7HLBb7hYRllg9ZHa",
-	"BuDvegfKR+Ifu2VFLmjasMzy1/ACCTJbjKdkKYob/ZElzdSaizQvRLoYs+Jywvg4/qXqI0mHzcV42hkc",
-	"hVcnp0oLEiZlJri+PTdET3Ljl9eKz8hTm8WnfWmt+CyoYpd5NstUfNnB77UtpnxFrBxt/IJhqCqbMbGI",
-	"8sbqI1VquRLpiqRZCuKKFkV2y0jGiX5841fXscb6QwFrPD06PT3pnUZn04YzSvb+8prOY1+2PyUdq3Bd",
-	"SvYeb3z5NfMvSa7YRBSaTWSSSPYeNJQNskF/oWCgwzR83/wakC9HPcgyA01J9qMdGLMzOO43fVGJQgua",
-	"ySKPyt/g9+qm6h+ZpVw5p2NGcjZRTasDir9kHzKJinH1W8Hva66Ke2LNV9bezOojTUIu/G7TBxecLtRU",
-	"FNkv8WMLfg/5DmgXRsHMJHE6ZfOXbmmW06ucNXzI/Rw/qlQwVB8pl8tm/ma4+6VhlrEv+Q84rnrYtJGW",
-	"sy4zNUXatG82fF8u5nNR6Bs2Y2lGL9Vq3rDk6JP+PCTjKaHzeZ6NQZ19/B9SNAgura4zqg9bf+INU8Xq",
-	"fKJYof8vZXJcZHOjEH8nlshIl1ORMyLZWPBUcxcQWuXVZ0TrBoQqxWZz1QXWAdZgZ9Dp60mMp2xG9fhz",
-	"/Uyhx/73n/sHT9/93Dt4+u7XXnJ094+dpIPr70hVaO4BM53Tgs6YMpOFeb74pj7T73m+IllaKi2ZJIKz",
-	"LrmYMqK5M2PIouFWdUH17ww67xes0AqWtjk0qcI2+PP9x4JNOoPOPzwujd3H+Kt8/OIbOMZnRnWLTct8",
-	"3dgLVslLCJWGNllKrlYkU/pWXGdSFXB4wQ5qERmfrrNcszQw1VSxYFsu4oVvCEVXUT4Qmj9qShWuLs8Y",
-	"V0RfGdklL/xnprBe5N+CM71kLpYJPIH7QDI55KOIkTbqDnnDafnGW+vleu/odb/U6sMawmdcFRkDkjcT",
-	"pYrMhFRd8g2b0EWuSL/Xa6InUE6CuU1EMaMKjbuTY5Tp2Wwx08ZOr6c134yb/3fXQduB16yA+b6iH/6C",
-	"GkDjlEFD0GfkRHRt8glBBmCezfg4X6QsLdd0TF5lf+mSc0VyRqXShzbknuXliJfdMm7uXKaaj6rUXNpt",
-	"RqnerN+OC01eP1A1jRMtuBJ8ag1ZE0o8O+W5HsbN2Fq+97tVr/UgboL/Apux+wwrm7qnKf5EYzcA72/N",
-	"EF4xlSDzX8w1XQGjjYiIiSiQ/1qKarwjerCWVHHi349ehCBAuZZzwSXekHNwMj7z3JBjwRXjyjgpQ2G5",
-	"2YkZ20/7yuPq86B3tjqKb33RHB7DqDLqaACkAhYz4WxZ2sZikaOEu2aKjJzqjlb1qEtGnvk+ArtTM+5M",
-	"DTm+es3g/pYC7Z7b1uCPW7t1sXdiPpW1g4RP72f3YwIJT6CVK/CM+CPAroOkXBSFFpX6ggz5KJj4aGDV",
-	"BBgNDlSQKzq+OSMj7/RQn5jNMqVYakbyDi/d8tSuqEIdWC5mM6q5VecnrcXaTyZkBMJM/8Mx8xERBRnp",
-	"CzzSt9tpraFX9evJ0fgp7bMnV4fp8SmY+1YydQY//9oZF4xqSoU7f9g7PDnoHR30+he9p4Oj3qDX+1ug",
-	"537H8lxUXGLzQqSXhp3IqZgf9J1B2LtLNn6h733h8opKdnLcGXTOz58/87/Tv3vn/Z/v/ZKL8ZhJaTyO",
-	"aqp11/pOlopsQozGpFX2Ku+/1ya2mdk8pxiFKOf1g/7TGWhkZrBgBm0Opu0sYyfXX39y0XW0vtXmHrxh",
-	"cpGr2N2GxQ/8xYNaPjL/g7QdUsWoS77XQnGZSeZ+k6OEaKtnRbJAZAIdlNfbsFxm7CXn773Wtqrg4e0t",
-	"Xgv1rTXrt7jF8YDXWq4ZeSXuXVg7SvX5/XDfyqjIeUtrezGemntDRvVlxJ4uDTBRgOi7Yrng10ZDRvsE",
-	"R8Tj+I7RXE1XW57CtHzL3aVdSBln0UzJ/8ZkF2YrpHot1HkZgdtm0pEA3tojr72wnzOvDmvE7UgvbmTN",
-	"FufgAfUZdNCrQtywAvbBs/GelQrI76HC/GF0ENy2Mj651WaVr23YIfPgvrYFhxsNCCVoY5h9QFI4I/Fg",
-	"TpeMyjjqiEwyba5kCpz27uUvJMnFtdsYcGC+KQOoW21PLfy6YZfC5/e1WcGosGdOIdHMcMZmVxh9NL77",
-	"hMxork0xliZ26xJSsDnoBPoVsYAdz5QcctANZZeMIHA8gnspjUfgLum8Rml4IYx8+73EWhgPXjuA9+hn",
-	"eahHLDdkNCCgTDpDpUGdPbNaEIGQraGF70Ed+n6hvp+8sXHqLWihIdLdxjIM3tnPiURGNrx5LmQGztJq",
-	"ID3U+OtmuXmsS8DXTeiQT2iWi1t9FNpiz4VUJKWKJij4zCsyu+Z4HYN9vijD8NtvshfDb7O/9vG9bq0Z",
-	"dDQgBdPT11s6LfMAiJ8fAHSYSbf3wI/K1AK3veg9AZ+mVFmeY9jIEugPGJv+/d0fkcj/2mGqz4dh3rWv",
-	"2udiUbG1L4ZP/4GcLpXNAonYkB9xRkawvOhQZBRswWjgBQKHXFPqlKZeMJCsmNowoDmM0YBEg+zaYvWC",
-	"7GdDPvID9W5QCMmV6p0h6wshXtqcgy3IOprOtZYy6m80pT6sHab+xn6IrDa9UeAL0JsIfwauy32nl6dA",
-	"+i/76Rf45pBXX9VyNjFeAN+NBjJCMq4SrYlCZoNNYbEkEJ5i8a1jCVsc4s4MZS87X795QNajjEtF+ZiN",
-	"SKCFEEaLPPPupbn8WsXsNlykIa/R/X1dKvEkqHbb9sd2qdSXYai8jOnaV+yjCaG5FEOOnjCSpaRJodQK",
-	"pz1Fm+yLEXAIK2r2a0P4eIxvqGIvy1ywLU6wmka2nt34D+9ny/0h9Q5Wk9POiCpWhF5rjRoSEMgIcjIO",
-	"QAEEz3o1XePA5WvEJmWefuxldsC83jCafusnh2+xiUFS+dodLJ/cz/a58Rz13TDupfjkuVgisYxpnhvm",
-	"nBUsdUwBctk1Y4XkdnAR6a34MUwz2kY9DvI+16vG5aP1zKYNmlX57J40ajcXS4aRNFRQaNyXzZ5H06oS",
-	"e4fRZUKkooWSQy70P8VcdsnFWrqGZIF9UTZcpYsyjXMb/lBPAm2nkZjn98QlwlF9hSKeXWroGBd+P6Xu",
-	"49HG2ilUdVVM78Fb9v6NSybdYvVhFupG88g8up/1lgNqw6OS2frlTcbTxObxFMbpLb/SG4GWKlnwFLZD",
-	"601a5+8S42KDHPnAnH2Lqa3fmszXbTaokjS7fov8h/e0Sd6QASOqpeICHUCqzXOXdrvFQqsZuy30MvPw",
-	"PpUyHBIMUaMiTfCEQUfCX8uF3lOd/WNpoU7EoNC3CRGSQbaZ3osfK1nJW2xFNaF5kzQuH97PJvhDWnaH",
-	"knRJuZJABjeMJ4Ty1N8fztBba9Vm8OybzXBpwq9YmtELk0681aY05SRv2J7oa/vaqNjgFQmhd2JUXR0K",
-	"iJ+KTLH7Kr7VGs71UQf/4Wop5kesNZ9t1pqHfOSvDtjUVSGWkhVkrqWWmDhBJjPFiGQc3bFGDsEp7KBz",
-	"1wu71iveledr5Vqf1fYmtX1U2btgtKU+VrqkK7KcZjkQiEtDc6zKjj12SYmTjKdELNSQL6cMiCRTWrHt",
-	"kjcQUoxZCETwfIVpiprzX7Ey/HiVZzzNV/uzIdxJwTANKdbnZT0o5E5K1NESrZJLRXlKi5RgqhDWgMxp",
-	"msLhnOdSYJbQmc3BJn3yKvuLvjYwiDbzXear/gsmvr5k/FpNO4P+0dPTfu+4WiKRdD4ciFkGZRerzmBC",
-	"c8ns335hhcCU4DKxyIth66npddH8h0LMWaEyvWQzwtz7069BnUGLcoJKVtgWCfmJyZhvTm5vzmmvJeTv",
-	"lGofFNt9tKn2OybQl7l4sdR0U8+hlW12y4oV2hdXzEkOfPnMLhiwCrSasn7zn/Z6X/efPj18cvz1ce/p",
-	"0/76lG7jN22XzJ5gMvlvk8u+Q5q6n7L/s0vj92/ZO/eWuPoPNlYd/wpDHlhtkT+EIXk4E2nCo7Mr/W9M",
-	"1giiHHBc5Lk+XgMzoTm7fblMcURyq3AFLz20OpmfpgzTafyPeaapv38pVezA1MtWCsAC3r4hRQ4e24n3",
-	"bEgNsW9dsA/Ke9xlDK9/C0XKnZ+2G7t09tezNTml5BxiRVrqUJOJgScGJRaKzTZu10tx/apMbpnRDy/w",
-	"LcMYzSnQoqArEDHX4kD/7UDeZPMDMUexcTAXkINly05aSqImlvNTc24sMbm605oUMNGyVIu1BVT4Lb0c",
-	"3QEqD0poZTQdcirLFHqIjoIfbQMn3ZZfeSnN7XgWpDuvf/Qtew9PmiTSDQ9jhulbfLjKbcwY7hzCC7OG",
-	"7xTPucIqprpysNV6t9Ymcnq9RgYbj1iVJLTS6chixdR+hVJOpbqUjPEG1pcp4Hb6MS3/i5SISXumV16R",
-	"dZuDCT61Aw6LQt0p601cd7qlWPl8vB/V8e752m9NHguuTAg9baaRBW+ltC8BxusWrM7Aj23C+Xs9xD1v",
-	"m15i4w79yAtGG/dHZr+wVjaNL/wensr3ukGwxuj+gJoIPuv7WZ/tmU9lbvDixinFj8zTBas+AK17MT5m",
-	"YBfMmZjnQLi1a36v7d3K3mk6ixLVCgeL7cE3LGd/+j1YFPQqyzO1ivF5qgjlpfltrRi5KG6zWya72jya",
-	"iWIFKX/GOF74UAhfSCKWnIwLKqdnxmF/rQ2ipbGOhtz54NDxNpErPgbXKrwUFjSAc83YcDM6nmaQLFgw",
-	"9JtiJDGXAt7IhZT4NlVDbp8GTZdxzRB+7uDkNUPRH4UycjuSt1nlUT63+aCRIvYFFA+ICaHAx1OXEPSF",
-	"tGlbXfKcjqdQsmwTuQAVgkyzawMLsV/uZl2qtRmjtQsgijTvkp+m2XhKJnSsEF0Rza2UzZm2/QUno7FI",
-	"GaThVKVeylr6dZ/pR+8cgMz6d3Cj76rwS60sBIPbV11ypfwDS2Ni9R/Wr7ksBL+O3ugQq62tCrODUd7s",
-	"hqulcCaklkeASwWvYqKNabyFEEOLOV53proteSZ5oSRZiiKFKgm6MjnM0Z0P4Pfabvy2z/sQk3Uqwoqr",
-	"M5vcZ9iTeSdaQRVbSMmvq19wUaszLwTlAGY8hNK4sNmzIW0u72bVMPWhmGKCxmcDUQ5aMCoxtZWWnEk/",
-	"jjxJKnqVs4Fmq9cFnUkglYLlK0yUZLMuec2WmqylDZXQNGXpGVEFBFf4kJtgjsXf0VLku4uLHwiuI5QN",
-	"dUDQCrqXDyNbQbGto45FEQKjqLsBImcIXKamIq2Ax9ah+SrQanVcxCqiV4l1F8eHrYJ21qArG2GMA+C+",
-	"GJhfI6ZXHKQzAp4bAOVVwBA9QNkAhzIET6tDYQZpPDE1ILwUdTaXL+lKkpFBGwOxaanKIpDFhv2u9PPG",
-	"TYNf6++EX347o3muNTEwpCjAZkAQzkHGQpAFQm9Hhw7YSStVp+T/YSQOyxb1n6BwG9jMjH7w53F0WL3f",
-	"LR2krpy80UrcnzkW40ExeLJzrtn4dXbLOJRzXq08Dt4lL1JkPxxMdiS1/YrLbWHHqM1Of6GMqJROm25X",
-	"HdStxFUPMUbm/j9Cmy/4RDQdWhqYEOsOzjM2tG7HrzPeIAzMHST4zMDZGQkZyfd5pgw2xVxIdV1AFmRk",
-	"0liRuzEQgE/d31JbcEknTetgSmX8WmrFYCKKsRHlS0a1HNfvqVUtzgH0ZowBF8uorS4IWVQCFndJ55YV",
-	"spGkzI+hcRXZwyZ5bwd3h5j4VOB23u1N7DLCvv+rBYeoaopWXUWyXvBMGcVcmWRASVd71ltfOnKpbxgu",
-	"yJ1i3RJCGxnV9MsUg6StKA934C4JR5jRD9u9PRacs7GesdzuRYwuXl7lYnxTWhnbv3/vN40U2u7dLM3Z",
-	"pQlOb/fmf0jBL1M2V9Pt3gMKuN/J4qtbH6kLrm6/tfqGXOaGn2/zIvhZ7/NFfNGBTW/1bsFoenkl0pUh",
-	"/jkrzNned5x7UQa8bojy3gNk/Po+22e14x1e9YPq7d9e0kzdb7Um6+5yLvK8RXqC/3JFrISLrxJ+ZIUh",
-	"gdc4SYUpVe+ufyGTOOOOcOPKVkUZZ8Bd4gQVo9K1N6BKVhXeF3L++qmEV7p2T+OCWSobEpXrYqLwABT8",
-	"t0m4CGPoG3MujLenXfz0QcKDzbtj62kbd6f9zK193n4f7cfb7+Ned6eccNPuQEBlp61xaSE7hE5kM9is",
-	"TIgEp4Mx9rKidIO2OgI7vw0737SFZn7R/SuzkmLu0yARoEsu2AdIPdYGuwfbZ+umvL9Z9L4zwj7QsQKv",
-	"GTNp7kVEnW2V2PbbJrX9Nqlp2zqLHyzVqUI8LkvBO5kYAb02U6mSjgVZ7hMlSP/wlIyntKBjxQo5IDlT",
-	"CMqZZteZ0v8VKsHEBDkWBUvIdDWfMg4ldmTUHYF/CMpNut1Rd8hfg9MIDLQ0m0wglpWvtLmEQ5MxlWjX",
-	"4s+MI26d8bmud0b4ePnnB3+jB7/0Dp52Lw/e/dpP+oenMdR8C/0T24kSlYiXvpQLB4ljibr0tECQzrQE",
-	"6u3X5DS83Lvya5MCqnj/JWYpect4GtxtMfFwPPVx1YA8a5f+47yTdxEqN/vmwLOqZ1wseJCSXonSLKdC",
-	"2i5P6N7TMp+NFyq7ZUQJEYt0tszvge8sILK7hwz8dcnphiTN2mrUayZyZmBVSDZpgI/K9p1Tcz8Ohz1s",
-	"mpOM7Jm3TKCpeMbXXY+kdjeCCyMjV+WeUeym43wLdUXIMycN6ObXmla9ooP9HtqfKcn8LbtlBc3dnU2s",
-	"YpVZyJUi3SKTvMLEY3rhLOP2Dw+cWr61PuIChG1zVc31rvMjqMKPsiMMZU9Enotlxq8xSAs3nSzmWDSz",
-	"byZ0//QpW4vib8xafrRjQqgvmKY03YPQSBcmiylyTsWi5DM0L+8AQLRdMcbtXUC4NW0pudSuUs+HIoNS",
-	"7boSImeU47eLdTWi8UjQ/VnJPeXjby8UIYYt15V8uJOgettRDGRFoKVojVsLLxDrwsGw41q25VeoPO2r",
-	"9uVhko19Wi5pa3O9RugjiRkB5oEuga5ZNmdPb66mgpFjo1o5QHy1xOCUApcD/QDmONpBV9yQC+7kkeuM",
-	"sD963E6BsQtvmVv00EKoQjQtOXXx0Ln7H895QfFGe94IRRyB6WAhV8CkxyRVEO8+4wzxOPaemu/T3AZl",
-	"AwrZYvPv7r2sbTtV6SEcr1i1YrO33C6tM53eMJoa9bTRL8t4upZiqrDNCVlC1rCByjAE5RIVgyPRpst+",
-	"j6KagruddRwgHu91XjsbRe3jANsUsNZTZ6NaiCDXgghOTMTpIy618UOB3sIqhJH4VL1Za3hjwDfLesD7",
-	"IkVsJfy0/dN0JBRcAK4gCoFKBmR0xa4zzjN+PSJfrqfvr7QCw9MR+RLUfrtxQ25EGFhfXCyJ4F8RURDK",
-	"XftzbvzBZdW/911TDl/6Zr90v/0n4+l/9v4zaG7af3L3VdRRu6uh1u4g1wcxfwNQj4+x4LHtfSj1p/vc",
-	"B4tpHPXTUp6KGUFqgKIA084aqmMSBFBC+EwDhMOMigUFLGNtwUI3ZVVkLO2S14yl0iCbo/reJsBQo8mt",
-	"9deHJOK69loXdpvMmSYLxtMTd3Zy7gB481lb/cS11U2c5m1s487rhXRiyW2lnWYWtNxGLOqoRfNMlHvP",
-	"Ybu3TCGn3mMwwoJywL1U2SxebrelvFp3qbRiYWOhZ+Tv//0/favLO0F+7107iPolIRegNpdX0BhGRNR0",
-	"TJUunY5UgYICKGloZ2eVS7M25eD+THoTLJFHD3FF43eV/ubj0YkHIzRWspiGfUEli23iF6tkuTA5Ppug",
-	"4xT7oLrknK8QwJP8ePHtwSkC6EeR4qqFC73j0ydfn9wbEG5t5ff2uGf65powmqlY2799GaTdNczMPQOz",
-	"KDsK7HkmbTKEMH9CX2HzePvbuj8L/6zaYKqiDHyMHoBNnsiHoq+1XoKL397PE6RHNmyKe+ZB6f33g3Gw",
-	"AUmfsoL7V/N6hC4Rz1dis4DLbd2U7vojL/bmFdlKddk9gLtJaseWtic/wYNZ7+vXsZuhvrXB8PAx9tjS",
-	"4kf08Vg79XVA0sR4UWRq9VaPaxQMRguE6K2qSVjk71isXiZVoiDX9Ba6uZpsv7Jh6+jcFKabdm8GblXw",
-	"fKWZICwG4vT4STfBqVJzxFvO+ETUp6KP6T0AsBITe00wN8bDgsnFNXSIg0r67pAP+T/8A/lXMaZXi5wW",
-	"K/2HA/LoEehajx4NAE8GCsYP9PTK8WCcUpuC8lY05cG018oV5WFbu4TQ0IM05MRU8lKFGgegrlSLaIOq",
-	"WVsxWy2STcDCNJjWxuigpGAgdfWHwHFKyRUd3yzmXbJLCqzeIOPL11uk1WLyJW1Wi8FRiynrsLibTJND",
-	"aSdxW9CsJ2fGo1JPuk2OeJeUmjrgcdCiWJGRUW1h1yUUms/oXB8Z7r1dx/dOK3PWuV5TpmSQeeu0wwHp",
-	"JaSfkMOE/P2//tf+BFSBg4sCAT9LvzSsxC/IxnRkDMzeZPM5NP6oTsayUT2bjSiaXnTLAQqF+qZ5U0/F",
-	"FKZihp6WvebrlmcB2RvFpEASNHi6Xim3cVt5nGSEWOLUz0aw6YGIrqQ/Pp4KIRm2CSMmz/uGsbmELQ/G",
-	"M9N6i95VPSs9hTybsBhuEQKz2OZy14VYSnKF/grAFGAVLCM7W+ggqWdmMY4AecI0dTV97LCnmZ6MZO9x",
-	"ezb5egDyyeXzeu6eCgG9UI40MFqSALUIheDRkPTtzdpM45lHHG2PypPL5VG56M+Go9J80WILGC0TLcga",
-	"2ADc8FwsySm5AuziiWaEWWqRmsjVYnzDbB9q3wXmfhhym8puPDxHhwdXmSLfvv7Xgz7V6ylxtqxZawut",
-	"EzIT6SIX5PDJiWXv5wiOrP8PkaSMM0APPzrs9UZIIaOhkZDDzoAMrcdg2BlZuGUD8wI3evRr+LRByhh2",
-	"EjIEfBn957//1//q/7V3D/9yZz4HViBgWMGFxLZ71rOkR+iSHyx4TMrGWcqG/GplsK3OvGz5TAb4RK8d",
-	"nrnBlRnT8RRYzJBfLAUMLcmYcijFMXKBrwhN04JJOSCjsssL+fK4d5y4Di+FWCj2lc02ruK7wNNPEoRJ",
-	"g0dNC5wEUNY0TZuFZ/pu6Ne/gln9aHFuirJdwPuF3nEHeIXEZgFxPHhsiu1ENHHVWqZ3yUU2Q+tzyN98",
-	"+4wcHR091Vfqx4tnXfLCkXHBnN/m8N+fHJG///f/6BuqxRece0759UKLF71pBYPmsGxmXaK4sUHRPaww",
-	"FePFDAJChvBNtabsktFfn1+Qx1qJGRE51ZxKle9XEOT0/eWpJeWfIq0V9E/nZHT84cMIYAaQnh7BJKgC",
-	"v9KjMhEScyP1bmLmoIOoRsh1SzvYyPOR4YCP7EBDDiiqgJIPkzXN+qXSH7bns+AqyzGKEARxRFE6jiVT",
-	"KseO8+ScjJ7o2YOPXA8+5GWZqLcmEGvmi5n7XBeVtlfxhhMDc4j63BIHto4X3swlsXzc/BnnbVV5+CMo",
-	"I67dKbLPEWD+mGiUnYGm8ugsgv7rOID/VbFQti/YRXn6lrPqwYBIJErwpTCAUCyfWNJ47jz0Y4YkYaUT",
-	"bp4EdDxfOJtFvB+5L1A3JzxCxF6zgIo4axCkZbcDF5nX39VH6aL//lftqZcfsifR/KFZJiUrMdSH/JVL",
-	"bPM3zHMu6dtiWzKMWSjR/F2c6XmGDfGxxgYnMOQZ0jiITrwmgkP+MWCc0RkbIEOkfvNho8slZMFzLV28",
-	"bwMsutZuDTFVSAdqvMeMS1aip3bO55pvk8Nur5N0FkVuDCA5ePx4uVx2KfzcFcX1Y/OufPzyxbPnr98+",
-	"Pzjs9rpTNcsxiqFyZo0jDwtl0Ol3e90ehF3mjNN51hl0jrq97hHmSUzB6ntsT9P+Q//xusHbZrBg1LRg",
-	"jIArXgm7wUCljx4BLLzWWrChmMtMLVUTbUmkoeH0FZqGVo4HHQosI5ModhzxoeqXGENwlZT9uO0pn5VU",
-	"mcmIih2B9l0OudW4Lb8McP4Tn4Nq5aJERxu5RjvOrHBdfvT8u+QZhRJ4AwAqpyCWEO2JKc8KC0zO2TqW",
-	"k00q80G+DRtl9w+y8MCuKlcGjlNtDS6kwQiFaWjpp7QNCnkMPgmXCg0Eu+2+DnmmiKRLc/Y/AbQXB7Sn",
-	"EQg7KGXyWm2PljRTo0ePUGFwt9wMNyDUBHg8nc0VPQHPGHJHC8QnBWq6hFCwnEyzjHXE0SUvsxuGPAI6",
-	"fJcbPeSRnkZufXaymsZBcA07L9BQr3VksY+eYc8DLIzWwvKfhh1fCGCzJksYjnzQxYA3ApQ4oEat/97q",
-	"b1hJz3LJ9JFm0mrTuZDyYGLuKNoP0M9J2+DmGkk6K3fiwidalEglP/tyFADuacXUJwy9bdcCHv0KR8LV",
-	"6B+G/IqRZZEpxbjp56JvNkJFoF2mT2ZMF5L5zFQLfVyJKhZqirYJL8lPS0dNJ4lHHWQqcm2+GDXPkF8Y",
-	"DPPbu5suUZoMDdHpvXftfkq27zEBMGn9QczdCuyUsHTCJalmrmdoF5VJSITUoyLYllF+qlmtZ+YWwL1J",
-	"fL0R40v670Z3AusCshDc5TeOuZLqWRrvtjHkb9D0MdWnUza+qdafDWyerce5nb5VJHZgC8Q4SoZ8FMFN",
-	"HJVPGoqC77/VKh+AX+bZVUEdDuC8EB/0v2WWM661H0PLlPz1+UWXXDj5g1dZ3/V5wSYmC/6H799e6D2Z",
-	"gdHpdaQ+X98oD3K4Jtrc9Qk0k/qjzl2nrUOj6EkB2o3mHFg4NcHMxWyGGIf20GyguWBgsmnOhVoKrByz",
-	"942D0TRmh+66uRjTfCok3rchtw030ScEKyg7/1F5A/bigMwXily8fAsoYYXgxiRHdQSduJngL9LOwLr0",
-	"QTGwBlln8HPcF10+8hi8qP+iLbnOXbLxaevUAIf33ttbZXoUsCoNHk9nUKYWtmv5V7bv2LgWgA9qs+hX",
-	"9IMtAd347E+03ZhBoPZd0imYnAutIOoFHvZ6Tet0z9mjgFaKx21eeIGmt43kwGv9za8FvWDhpaPNL1Wa",
-	"g8Jrx5tfM+2WL4RZHL74tPVmPLOAsfq9fos9QXK5MMCz8NZJ27e+X6jvJ67k7fiwxV5+J6R6LdS5AZuF",
-	"11qs7g1V7KUBob1LOk/anbaBqoUX2h6Z30kUXvx684t+K2wITC1mM1qsNEOgN54k/fKvzy++6iQdRa+l",
-	"nwIlO+/uks5cyIb8AFB0QJ+l0rhlqhbPKCnVW88fBZ7Zf377/WtwQHUjwmnIrXRKoSi1lE0gdxDMZyZZ",
-	"fosQP8jDjJIGUgncer6Z2iXnBgNngBo6aGvQ2tNXPpuabyY1PaeliqKFY6ijNMmIHwSATxtB9xeRrrbs",
-	"GovqK6DrurP+EZv9Me41W9uo6KP9hGqNFgC3FrszCI/3D096rodlv+eixB1QaixEWWdw1NPkB4cRzs2D",
-	"NWmalEnaWTeBylf1t/SJerktHuVXdfiziA5PfBW+/ert947X70TrLrmVJqZ3YUjaJLZ9lk/N8um0BQfH",
-	"RV0YTPXfQawdtZ+kEC8BTR3ee9LmBCIN0j/L0geVpVo8NQnTu8TzCVoXOWS0RGWsrQrxPL42Fx4jfGDy",
-	"YJioS36yHh8vLAnu5jHG72+YrJSYgdykQw4CzjJBLf1yBtknnBE0I3HwYGRg0zhwQ+SAEoxn6OeH3CDa",
-	"GNaaYRhf29eum7YxQIyY1ebHyHgOCZtM2FgRwW3AA391RWvW9htya8+4mgCM4/spouBbrNrTsFhsNmxd",
-	"Bd5jgY0dk9/V5LKdhDj1szKd6MHKwc5xrxMVeBBSD17wahM7V1meY7q0GYYB2mhkHCek3Ti1h1rLr6Ya",
-	"y/aCbItds0Rd24OKvA5ydjtfT47GT2mfPbk6TI9PT3plCv2gV+aNuQT4nRYPyWyRjvcXnsbT/ZSEMngw",
-	"Xgv1LXQ12UEif5asf0rJaq+QJ/7aCNbShd4sWl+BreGJVSUIdY56yAdcQp/TAtzvDZiLkTouYsqtvFhD",
-	"Jm1GZSxU8kKtMTglep5BCkKqhpmvNKFQNHrBmXzF1JIxjOeX+XNiEq/2GqyXkX4KnhWpRsLuJDq17IZ9",
-	"cpVdlRLPzMRQqr76mNCVthJrJ2nrtmST4LAkBfVudcEZEdlrBjkGi9gWya01buGZzmHv8OSgd3TQ61/0",
-	"ng6OeoNe72/biKNaGeODCGEI9wcr8m3iXcRpteyuQY76hY6flCy1asRncfpZnN5TnELx7ZaiVBlkwWjW",
-	"ik0pWRr4Eh+6hKdy0GDfRROyM2lsTbT/lmXb8SEHCSG1cIuL4SADxuXEGEwIcg7Za2c2DyEiaGPCBVd6",
-	"xTyLbqfwXaTVl5NwpfIfj7SFkB7t+CVCpzWh4le/DM2X5jkdM5sOnKXrZoN2Zdu5mLKgdw9n49Xt3Jin",
-	"ll53BodBt/uqWO2DWE32JrU+BePvDaPpnuTVH50p660IeHLAX78xLGNLHrvgmz2Bz3kqq7UKmtFNRAGO",
-	"Nb/ipp5GWjg/IuQFlRE5Ca65oI7B+gghHyfWEBGdhi4cZ2qlIOGzzJWb0mKWQz58psgk4wDUU2+BGvWl",
-	"LfhevWnh9m4VRmp9zZsLZx9Ey2Y8jfj6KqvZhW01Vss2MLCALiHDRM/ws/7dpH//Hpr0Z4W4phCXZN6O",
-	"ZacCOw2tVYYp5owpYYtdgmoWnkIwvli5AIrskvM8J5MsB5x0W1TkZSO6SgVAPCNcYNFwVGvVM9zIXxT7",
-	"oB5DinvJWDqDznDR6x2N/08qxmo1Z0Q/AH9i+APkwuMfIB0e//rY+3OgEFa7i0YZh96qndjER0vVXh14",
-	"Z/DzuyBgGJKEJpklu4K98IgPD99Q3hQ6Kf+ymfhKh6FCqDgo1ZOsuGXSIs+bQmLw9Jn8e0LljcPUKymM",
-	"nJPRd8/PvxmB58+ludI8u2GJSzEHUhVp1IzCiXfuk6aA3aNXfzbqeBEe3WL+T01EYev411KEauoAjCVo",
-	"Ye9ltM2ts5ryMrO59M8mtq5PL37IbZfcxJVouDbI9e7H9zXGYaU7q012v5zW5Dez7kzkio/LJseDDvae",
-	"7vitpeONf4/7T4+Pesexrr6nR6enJ73TSsvewyeA2hvrxts/OTo9rjbaPe0/Pay30D06rLbG1Wqf3/K2",
-	"f1JrZQvto70etbbHRNh+1oFtBb1lAU0zaBp78nW/d3p6clxvCXuI467r9np4ctg/Po52cu33Gjq0Pqk1",
-	"Xj08OT0+enL85KTWV9Xtfb1pqll12A/1pBfpcwrruIto02UrcH19a3Vh7XVtr9t6g5CEOuc/im/go2a5",
-	"jsl+C6Xj9MqJL+SrDYzWlPh1LVPZwHAr0v2f337/uiZZY5obvKGf3p3V2dHCUEylUrFCpHH0IGxIVAW5",
-	"idKp/ehnhc4c4lpiWlHUv7cjJnSJ28Kv9mT1b+evXm5HVnZ+pX1gZj4gQD4gprdU9z9TiD1Hcx5RCrGV",
-	"54+xZOdSZr80x2CelTnoXvEtKF7R/iUVhBkPnEd66YSJRcIRkg25cSLGWifJDArXMT0Qq5ITm1xPlUlT",
-	"xDz5xKT8kdlCms/YosYFV0OOpbIWBQF7rEjSu6/OCKMaVJ60Hr1ZHxdxuDhaIXQXQE7F/KDfEBYpccSr",
-	"Dr8twyRJ9IgdwlTYdCY2Ewu49psHZxa8mv8Afzk+3DWI4p3kpkjKYkfu8pGFUeopdJ92DAVpPeBmDq7K",
-	"45deY/KQZZp/NEdSoPtmiIIgClNA3e8l2i4IcckAXC0JCsZd7hJC5xh7GYPTQ37/zqPkeQaFqUGvPli+",
-	"LX0FMB4LGVIgoq1fPy/Z+9GjRxuTs7sG/MNkhRnkrYbmefbjwKG5J2UgoxwH+vt//S/+6//yv//3//RN",
-	"FpxmqMDsr3yoViK431mobG1XZsUBhkgJZ+bFi2DgYpEzmVQqqBHH5pw7FLMyFXy8KAD8wQDElwMDWlk6",
-	"OvNS2DAVYWTE0CWO5ZLrAcnGjO/hVyCeCVR2A5bN87LA1oM0x+S/gaGt7DrjNLct/0zWu+uAh2dTLJiD",
-	"FrqB3AhXa6ZnIjCBzuJQGyjCL0eqoGM2p3rNNjdR/wWSOUauuaC+nRSbxlSANyR7f4nBPoTmObdYMS7J",
-	"D+rb7Xbqx6/p3D47p4WKL5sq/DGT7uP2rkFVwJKunPLAANOtBDo0CBWEjLC74ogoluc298SraM6kmYfb",
-	"S7JGf/Fwc5w/E3GkoO1uebccYs6jRxXgmgh4TgN6iHOR1UF1hlzf1yRotW8uL9KZWmZa0Xq7KPGDXGmk",
-	"XoqHFAWzHlX6EI9wonLLxsN+68kRYnlejk3Rk/5QFSdpCXvrrjpEmk3Rvfm+baNHERLzzIEDRPRSSHmF",
-	"pNM6Opn3ZXtw5kN63yQDfr0KuzvampMItDaSF+gPTlfOlGWUonDX3n2Mr5ySWp9eRCG1ommXYLaRLZfC",
-	"9NhxqpZp33LYor6hdIP9HLSBN9M4sIBtUCUStHDufMfyXEA6U7VPc+f8/PkzqJf3+umUCnOA2Gvi0+w9",
-	"qoaxXFoerq46g+qAT/onu4TvK93GHyRmH/TpLfWdc8MEzmKNd6EZUqX+FDTqw6DvL9oYrhmv82S3rnRp",
-	"UND9RrZhAS3yDbUUlXaZlXbCIOWnWQFslrNlbClHwVJsC5Xd1mKn/bO/YcFikfY0IZsH+uUDT762Dxxr",
-	"eo5uDC40ZuwcPsB6djGews7VDWZTlB/aqgWoBx+ZJSBI4ieV2WGRe/eR2dGmdNh8LywdPtz83jlI3/C1",
-	"o9af+/0TSVos8S17/wb0zk8+9QTMUOJ1a9ho2W5XLux0I79cWKs/jx5hMwnp9WzJJsbsmWVSZvz60SNQ",
-	"IZ3a6ylm8YLiEkYazVDvBWeKijnj+nmDxTxArXcdhHUSBaQuA80WYNpiT2cS4acNCJ/RvWkuxZADmtzS",
-	"9V83CilmqXsYq8Ygdi3cMgPybU8qqbfS8+DCwULWr2DCukX2ZF1EnvW+Mxa3AIPiRL0D0zP448ZC0Kos",
-	"5ngiuBRowgZH1ZyA22BUJDR9Dgz6dBUyH1Hu9QnaLQM1fCUWcDoGbgucGFm9FaN+rGCYukRV2ZTRZJPo",
-	"HfUmF9Z724NEjYachwtBz2/kOGuW+sBgjpOxmK/MeyJPS7hZBwsJLwDyCskzwPTDg7A07cPR2mRWQ6IW",
-	"rMyBhjeWe1vRsZNOX6/cLrtodp5MeuOvr56y47RPD0+PTjoNCvZvVMldbTryIKoybMglkEpVWcb8ZUsh",
-	"xmEFFGZ7Kt7HIgp6Uh73/QaPWv2KGS8xpRDnDbpxk8rszZwa89fq/SUvsManbVxZXVK/xZLKFfTaL6BO",
-	"MRu/E7HD9lE0X+kA05Q96KI0fxR19MG1yuJbYJSf04w/zjL2eSkwNip829XehS01jG7TJQYXyeJqgn6x",
-	"Jo5aVVSGvElTGdhadh8SWNVxdynkKriyMrHkRscBLDfbL8PTc5YGxtMUoq8pzfOk755L8z6WUPDuQVlH",
-	"cA1x2VJK7kUIbuuW+EMz+PtFdKPuhs9cs8Y1vWq6kLe14Z33rKnrkm9FUWemEA+BVgyY32wM2Lh1agw4",
-	"8xREMn2rFNvsgK0b9me32dhlsrVfe6eZo8CUL+syhhkNueaXmOZT2k3akDEQmchuQwxNjO/wMSNSzBgE",
-	"WVxHNC94g8ba2gq9vRhADRV6EY6zjwq938SEqVfo7Zl/NjZL/PNW6O3Tj/tZdf4IK/RaCICC0XS1uUzK",
-	"9MCwnauxEspm9yghjJvvSe9IP5XloOU615IozB89dRfbzxFRQHrOXK4tpSL3qaSCpX0upNpj0llDru4z",
-	"yv2TXYriprEEa21qrqW2Ot6Jj2yF0rjSK0e5hjLgBCKvgtTeIJVlyG0uixHymAO5S9asvnU0/Q0bFuxu",
-	"59iDcPIW/7CPzFPcjQ2wUy6DzjUY+ozl8YnlodL1l3RN3Tim1zfyiZeZtL08sUuwVtkLhS1MEDre9P/9",
-	"yUgs0ytspsUWt72IedkXyks9G9OiyJgccjA3RgPMjMqgCGEEiawjogR0yULkfH1W0AIJ+hXfk43kmVaM",
-	"YNUbMu+/5/mqXINChEKv1aViH1S30c/CJtmHINN9Rj+89MsV51RpuugMOv/+8/nB3+jBL72Dp93Lg3e/",
-	"9pL+4endP5YNsl3pSrJmjjb1FzsWJbUWxhhvspUN4EfiDBtFmpKHhrXAwJ3tSwXatVLZncHSPA/5a70g",
-	"0pL5z52M34psDHFtY6rBRRgvwvoATZFQ3euebjcqDMarSWLr3n23BdN/6Wh3A8/XBHEGkUvsMoVNpybe",
-	"BYX87M+Fmx8BP9eHasqcPEZt/tDc5eSZyZVwh2wbQ0/KNIIMU+F5LY0anr1EePZRmbbgQbdDXzUMUtuM",
-	"hJU0ZX6ZZr51dCUvXA1DALhS5VvAqYEKwUM/pbfQs1BZD7wJRpqutF0ygpYq9VSTEVaB2YQRavNDmiFZ",
-	"8dELU4B0f5cQjhMyC9N1amvXz7NyTg8LQA7fSRsSV+H75Auc/hdmT1PbTHuyyPPVGv63+8LXcTKkSCQe",
-	"wsXyczzVGDPPYUs+e4Q+Io8QErVNaYvx8lLjfvwr/PcO+XrOkKOE9P8N/F26HDnQPP0aAdff2rRRd8o9",
-	"qniu1f614My6lLATlfXynA05OPfndAzSYlJojdC06LSVDnR8c11o40qr3JwtzcDVFBcwPWyGkpedgeUL",
-	"xgtFHaZ3b3sZ4vWvhwbOVbEx5EZunEGDz2wSCSJY7uYEG8UaE8rBcZaQXIgbG0DGvDI9m3iwV59PKVF2",
-	"S8KHwVqyaPPwg7Lob8rVtWHRhsw+8SYRn7leJBiq6WQd10s2w0ABjozmKJpTwYuI0Bz0nNV/MOohT02d",
-	"n4/bvBhr9oiaK+q0U7EccvBvNjBKMIXKuOKuiMx74gXm0nqcwOAGPekf9hLPhzM4Sqxud0lVExR/0oFd",
-	"u/S6x2xRiXV8aPIt/LKPMrgR9WPuwnfacpzPpfSfBBzxGq5xDxf/D1RNO3fv6nrWY+/SrPd1eqDXpsLd",
-	"077Q5Wk0GArdzK99l2iWxj2hakr5kK9xgpJmH+gujs5nbtXbbifoZqZj82/lyAvOqAYgbKvmHhJSHcvu",
-	"/LEgbxjGOvYq9XqN5XdVR+KOs/em9i4xXsndUzRe+qTRDgD+E3InfubITU7IBt73G7DnUt9o4M56+l51",
-	"PAAR+12xykL7MGvOZhlDB99NOcZD3rKX1hnhDAFRwOglBsQSO1wpMtMGreH2Yctlv0czNmb22xknYLfS",
-	"fAm+1hK2oQResJcOkvegbOgeXZ9J2PSZnCvXHqsS/mdDbi67xLt/ZhpSL6kTZCYZATVz/XcTLgO0X6zx",
-	"M9/vkr8KIkwIbeQplaNKa7Baq0zONvbJ9PuCVVt+la3Bgp5fZ65HwIRmubi14A/gj0ipoknQultm1xyT",
-	"xbvkGWSHm5ViXdrIU6pH+ugKU0yDCe4pmWZ69liz7D17aX4fNaXWvCpLMdfGK//ixydLknFZlYgb0hDk",
-	"E7ZdWTsJYrqbRSKSlVkEkD0lEEcJTaIJpIxc6tvVCB6WVRq7TEQxA7MnpYodmJ8jIdN2+svmB1/RD38B",
-	"Q6zFsz/RdmO+8CyxPahQjIcuJMbTwHDbxRL8+V3EEowqQT43f5ip/NrK7r0PhEjQZTVa0Ii1a6Aqrp9D",
-	"/2+dpAGOpPxK/666rYe7FqqVLKMdtkJNtaNxgfBpK3htQi/ebX2GXHuXrnV/1gZy61VR/WsMfuChVE/P",
-	"l7XRM1C6EUvtuGr/n9cK3qZiiRgCpg4iKYv3R7bIYsjruZg+cI2tvJVYTtzoZbhvptUuXoYf3A7+EbwM",
-	"wXnXiiACbB6vDC1adbYZTEovrFaI3OA82Mp8d3verkzts/n+5zDfYwxq7zw0zFD/VdP4FaMFKyCdTRM3",
-	"K26b0YyNwWhMJ2j/EoCJa/1/UeSdQecx3Hcz+XgCVAI5jQlJnUuZpyY+apKqzmy3IzZr8hJUAIplpPbW",
-	"VUqHkSQZgOV0w0Jb5CdrxnLOlgTytLzAPuAmWu+GP27pT6yPi9UU2H3PBtT8riqY5lXZaeuNxNqBu3d3",
-	"/z8AAP//",
+	"7H3fdts2l++r4GhmrbY5tCLZjuvIF7P8penXzEnSTuJO13xVxoRFSOKYAhQCsqJmvNZczvU8xDzY9yRn",
+	"YW8ABElQoiw5TVNfNbVIEH829v/92x87IzGbC864kp3Bxw77QGfzjMG/6XzOeHI5EnycpSOl/3RDswXT",
+	"/xiJhHUGtUeizoxJSSf6NzVlRIl5OiKpJFwospyynBH2Yc5GiiWdqMPZB3UpxmPJVGdwfBh1pKJqITuD",
+	"zpim2SJnndvbqDMSXC5mLL/kQl2OxYInoZkEnipNBibylcgTlsuvyJTqKRH7EukfnvQ6Td/PhZSXIk8n",
+	"KQ9+2f/d/2bO3i+YVJKMczEjQk1ZTmSqmCQ0ZyRn44WEbQh+dSzyqzRJWPCTxY/1Db9mnGR0dC0JJXIk",
+	"5qwTwUzSnCX6xJIZTDP40amQCjaQZplYsuBG154pTyGVRD9BOJ0xe/CS5TcsIfr4m76c8hHNOVWp4Jej",
+	"KeWT8MdDj5Ve1ufR6yfH7HT8lJ5cffvk8Ki2R9NUKpGviBiTgkZndEWm9IaRYtiGiSqWc5qFZ2d+879o",
+	"/0hYnovcHAaT6jLVx/E0ORyfjPpXpz327TE9etL82RuapcmleTn89fIjUWecsiyxxB+4Dqkks1TKlE+a",
+	"PmveuFRCXGY0n7DQh+sPRZ0Z/XB5tVKakfR7x6dPvj3xP0+J+beeghKC2NeCk+Di0r1a/7r3a+Wgc0OA",
+	"7mPK3fimTyEzurxi0zTMZsoPVCnL8ZNUkvEihxtPs5zRZNWxg3cGx731XxcLzRUvc02Ha+ZQeqw6E3xG",
+	"z4NeiRsGhM54e6ZrvqHydDZj63bCPqGpLZfFyIe96pTsKSypJDmbiZvmSyYWaiRm7HLBr7lYBllg9ZHa",
+	"BuDvegeKR8Ifu2F5JmjSsMzi1/IFEmS2GE3JUuTX+iNLmqo1F2mei2QxYvnlmPFR+EvVR6IOm4vRtDM4",
+	"Kl+djCotSJiUqeD69lwTPcmNX14rPgNPbRaf9qW14jOnil1m6SxV4WWXfq9tMeUrYuVo4xcMQ1XpjIlF",
+	"kDdWH6lSy5VIViRJExBXNM/TG0ZSTvTjG7+6jjXWHyqxxtOj09OT3mlwNm04o2TvLyd0Hvqy/SnqWIXr",
+	"UrL3eOOLr5l/SXLFxiLXbCKVRLL3oKFskA36CzkDHabh++bXEvly1IMsM9CUZD/agTE7g+N+0xeVyLWg",
+	"GS+yoPwt/V7dVP0js5Qr53TESMbGqml1QPGX7EMqUTGufqv0+5qr4p5Y85W1N7P6SJOQK3+36YMLThdq",
+	"KvL0t/CxlX4v8x3QLoyCmUridMrmL93QNKNXGWv4kPs5fFSJYKg+Ui6XzfzNcPdLwyxDX/IfcFz1sGkj",
+	"LWddpmqKtGnfbPi+XMznItc3bMaSlF6q1bxhycEn/XlIxhNC5/MsHYE6+/g/pGgQXFpdZ1Qftv7EG6by",
+	"1flYsVz/X8LkKE/nRiH+QSyRkS6nImNEspHgieYuILSKq8+I1g0IVYrN5qoLrAOswc6g09eTGE3ZjOrx",
+	"5/qZXI/977/2D56++7V38PTdx150dPuPnaiD6+9IlWvuATOd05zOmDKThXm++K4+0x95tiJpUigtqSSC",
+	"sy65mDKiuTNjyKLhVnVB9e8MOu8XLNcKlrY5NKnCNvjz/cecjTuDzj88Lozdx/irfPziOzjGZ0Z1C03L",
+	"fN3YC1bJiwiVhjZZQq5WJFX6VkxSqXI4vNIOahEZnq6zXNOkZKqpfMG2XMQL3xAKrqJ4oGz+qClVuLos",
+	"ZVwRfWVkl7zwn5nCepF/C870krlYRvAE7gNJ5ZDHASMt7g55w2n5xlvr5Xrv6HW/1OrDGsJnXOUpA5I3",
+	"E6WKzIRUXfIdG9NFpki/12uiJ1BOSnMbi3xGFRp3J8co09PZYqaNnV5Pa74pN//vroO2Aycsh/m+oh/+",
+	"ghpA45RBQ9Bn5ER0bfIRQQZgnk35KFskLCnWdExepX/pknNFMkal0oc25J7l5YiX3TBu7lyqmo+q0Fza",
+	"bUah3qzfjgtNXj9RNQ0TLbgSfGotsyaUeHbKcz2Mm7G1fO92q17rQdwE/wU2Y/cZVjZ1T1P8hYZuAN7f",
+	"miG8YipC5r+Ya7oCRhsQEWORI/+1FNV4R/RgLanixL8fvQBBgHIt54JLvCHn4GR85rkhR4IrxpVxUpaF",
+	"5WYnZmg/7SuPq8+D3tnqKL73RXP5GOLKqPEASAUsZsLZsrCNxSJDCTdhisROdUerOu6S2DPfY7A7NeNO",
+	"1ZDjqxMG97cQaHfctgZ/3NqtC70T8qmsHaT89H52PySQ8ARauQLPiD8C7DpIykWea1GpL8iQx6WJxwOr",
+	"JsBocKCCXNHR9RmJvdNDfWI2S5ViiRnJO7xky1O7ogp1YLmYzajmVp1ftBZrPxmRGISZ/odj5jEROYn1",
+	"BY717XZaa9mr+u34aPSU9tmTq8Pk+BTMfSuZOoNfP3ZGOaOaUuHOH/YOTw56Rwe9/kXv6eCoN+j1/lbS",
+	"c39gWSYqLrF5LpJLw07kVMwP+s4g7N1GG7/Q975weUUlOznuDDrn58+f+d/p377z/s/3fsnFaMSkNB5H",
+	"NdW6a30nC0U2IkZj0ip7lfffaRPbzGyeUYxCFPP6Sf/pDDQyM1hpBm0Opu0sQyfXX39ywXW0vtXmHrxh",
+	"cpGp0N2GxQ/8xYNaHpv/QdouU0XcJT9qobhMJXO/yTgi2upZkbQkMoEOiuttWC4z9pLz9060rSp4+fbm",
+	"r4X63pr1W9zicMBrLdcMvBL2Lqwdpfr8frhvZVTkvIW1vRhNzb0hcX0ZoacLA0zkIPquWCb4xGjIaJ/g",
+	"iHgcPzCaqelqy1OYFm+5u7QLKeMsmin535jswmyFVK+FOi8icNtMOhDAW3vktRf2c+bVYY24jfXiYmu2",
+	"OAcPqM+gg17l4prlsA+ejfesUEB+DxXmD6OD4LYV8cmtNqt4bcMOmQf3tS04XDwglKCNYfYBSeGMhIM5",
+	"XRIXcdSYjFNtrqQKnPbu5a8kycTEbQw4MN8UAdSttqcWft2wS+Xn97VZpVFhz5xCopnhjM2uMPpofPcR",
+	"mdFMm2IsiezWRSRnc9AJ9CtiATueKjnkoBvKLokhcBzDvZTGI3AbdV6jNLwQRr79XmKtHA9eO4D36IM8",
+	"1CMWGxIPCCiTzlBpUGfPrBZEIGRraOFHUId+XKgfx29snHoLWmiIdLexDEvv7OdEAiMb3jwXMgVnaTWQ",
+	"Xtb462a5eaxLwNdN6JCPaZqJG30U2mLPhFQkoYpGKPjMKzKdcLyOpX2+KMLw22+yF8Nvs7/28b1urRk0",
+	"HpCc6enrLZ0WeQDEzw8AOkyl23vgR0Vqgdte9J6AT1OqNMswbGQJ9CeMTf/+7o9A5H/tMNXny2Heta/a",
+	"50JRsbUvlp/+AzldKpsFErEhP+KMxLC84FAkLm1BPPACgUOuKXVKEy8YSFZMbRjQHEY8IMEgu7ZYvSD7",
+	"2ZDHfqDeDQohuUK9M2R9IcRLm3OwBVkH07nWUkb9jabUh7XD1N/YD5HVpheXfAF6E+HPwHW57/TyFEj/",
+	"ZT/9At8c8uqrWs5Gxgvgu9FARkjGVaQ1UchssCkslgTKp5h/71jCFoe4M0PZy87Xbx6QdZxyqSgfsZiU",
+	"tBDCaJ6l3r00l1+rmN2GizTkNbq/q0slnATVbtv+2C6V+jIMlRcxXfuKfTQiNJNiyNETRtKENCmUWuG0",
+	"p2iTfTECDmFFzX5tCB+P8Q1V7GWRC7bFCVbTyNazG//h/Wy5P6TewWpy2hlR+YrQidaoIQGBxJCTcQAK",
+	"IHjWq+kaBy5fIzQp8/RjL7MD5vWG0eR7Pzl8i00sJZWv3cHiyf1snxvPUd81416KT5aJJRLLiGaZYc5p",
+	"zhLHFCCXXTNWSG4HF5Heip/LaUbbqMelvM/1qnHxaD2zaYNmVTy7J43azcWSYSANFRQa92Wz58G0qsje",
+	"YXSZEKloruSQC/1PMZddcrGWriFZYF+UDVfpokjj3IY/1JNA22kk5vk9cYnyqL5CEc4uNXSMC7+bUvf5",
+	"aGPtFKq6Kqb34C17/8Ylk26x+nIW6kbzyDy6n/UWA2rDo5LZ+vV1ypPI5vHkxuktv9EbgZYqWfAEtkPr",
+	"TVrn7xLjYoMc+ZI5+xZTW783ma/bbFAlaXb9FvkP72mTvCFLjKiWigt0AKk2z13a7RYLrWbsttDLzMP7",
+	"VMpwSDBEjYo0xhMGHQl/LRZ6R3X2j6WFOhGDQt8mREgG2WZ6L36uZCVvsRXVhOZN0rh4eD+b4A9p2R1K",
+	"0iXlSgIZXDMeEcoTf384Q2+tVZvBs282w6UJv2JJSi9MOvFWm9KUk7xhe4Kv7WujQoNXJITeibi6OhQQ",
+	"v+SpYndVfKs1nOujDv7D1VLMz1hrPtusNQ957K8O2NRVLpaS5WSupZYYO0EmU8WIZBzdsUYOwSnsoHPX",
+	"C7vWK96V52vlWg9qe5PaHlf2rjTaUh8rXdIVWU7TDAjEpaE5VmXHHrmkxHHKEyIWasiXUwZEkiqt2HbJ",
+	"GwgphiwEIni2wjRFzfmvWBF+vMpSnmSr/dkQ7qRgmIYU6/OiHhRyJyXqaJFWyaWiPKF5QjBVCGtA5jRJ",
+	"4HDOMykwS+jM5mCTPnmV/kVfGxhEm/ku81X/BRNfXzI+UdPOoH/09LTfO66WSESdDwdilkLZxaozGNNM",
+	"Mvu331guMCW4SCzyYth6anpdNPspF3OWq1Qv2Yww9/70sVRn0KKcoJIVtkVCfmQy5puT25tz2msJ+Tul",
+	"2peK7T7bVPsdE+iLXLxQarqp59DKNrth+QrtiyvmJAe+fGYXDFgFWk1Zv/lPe71v+0+fHj45/va49/Rp",
+	"f31Kt/GbtktmjzCZ/NPksu+Qpu6n7P/q0vj9W/bOvSWu/oONVMe/wpAHVlvkT+WQPJyJNOHR2ZX+NyZr",
+	"lKIccFzkuT5eAzOhObt9uUhxRHKrcAUvPbQ6mV+mDNNp/I95pqm/fwlV7MDUy1YKwEq8fUOKHDy2E+/Z",
+	"kBpi37pgH5T3uMsYXv8WipRbP203dOnsr2drckrJOcSKtNShJhMDTwxKLBSbbdyul2LyqkhumdEPL/At",
+	"wxjNKdA8pysQMRNxoP92IK/T+YGYo9g4mAvIwbJlJy0lURPL+aU5N5aYXN1pTQqYaFmixdoCKvyWXo7u",
+	"AJUHJbQymgw5lUUKPURHwY+2gZNuy6+8lOZ2PAvSndc/+pa9hydNEumGhzHD9C0+XOU2Zgx3DuULs4bv",
+	"5M+5wiqmunKw1Xq31iYyOlkjg41HrEoSWul0ZLFiar9CKaNSXUrGeAPrSxVwO/2Ylv95QsS4PdMrrsi6",
+	"zcEEn9oBl4tC3SnrTVx3uoVYeTjez+p493zttyaPBVcmhJ4008iCt1LalwDjdQNWZ8mPbcL5ez3EPW+b",
+	"XmLjDv3Mc0Yb90emv7FWNo0v/O6fyve6QbDG4P6Amgg+67tZn+2ZT2Vu8OLGKYWPzNMFqz4ArXsxPmJg",
+	"F8yZmGdAuLVrfqft3creaTqLAtUKBwvtwXcsY3/6PVjk9CrNUrUK8XmqCOWF+W2tGLnIb9IbJrvaPJqJ",
+	"fAUpf8Y4XvhQCF9JIpacjHIqp2fGYT/RBtHSWEdD7nxw6HgbyxUfgWsVXioXNIBzzdhwMzqappAsmDP0",
+	"m2IkMZMC3siElPg2VUNunwZNl3HNEH7t4OQ1Q9EfhTJyO5K3WcVRPrf5oIEi9gUUD4gxocDHE5cQ9JW0",
+	"aVtd8pyOplCybBO5ABWCTNOJgYXYL3ezLtXajNHaBRBFmnXJL9N0NCVjOlKIrojmVsLmTNv+gpN4JBIG",
+	"aThVqZewln7dZ/rRWwcgs/4d3OjbKvxSKwvB4PZVl1wp/8DSmFD9h/VrLnPBJ8EbXcZqa6vC7GCUN7vh",
+	"aimcEanlEeBSwasYaWMabyHE0EKO152pbkueSV4oSZYiT6BKgq5MDnNw50vwe203ftvnfYjJOhVhxdWZ",
+	"Te4z7Mm8E6ygCi2k4NfVL7io1ZkXgnIAMx5CaVjY7NmQNpd3s2qY+FBMIUHjs4EgB80ZlZjaSgvOpB9H",
+	"niQVvcrYQLPVSU5nEkglZ9kKEyXZrEtes6Uma2lDJTRJWHJGVA7BFT7kJphj8Xe0FPnh4uIngusoy4Y6",
+	"IGgF3cuHka2g2NZRx4IIgUHU3RIiZxm4TE1FUgGPrUPzVaDV6riIVUSvAusujA9bBe2sQVc2whiXgPtC",
+	"YH6NmF5hkM4AeG4JKK8ChugBypZwKMvgaXUozFIaT0gNKF+KOpvLlnQlSWzQxkBsWqqyCGShYX8o/Lxh",
+	"0+Bj/Z3yl9/OaJZpTQwMKQqwGRCEc5CxEGSB0NvRoQN20krVKfl/GInDskX9JyjcBjYzox/8eRwdVu93",
+	"SwepKydvtBL3Z46FeFAInuycazY+SW8Yh3LOq5XHwbvkRYLsh4PJjqS2X3G5LewYtdnpL5QRldJp0+2q",
+	"g7qVuOohxsjc/wdo8wUfi6ZDS0omxLqD84wNrdvxScobhIG5gwSfGTg7IyKxfJ+lymBTzIVUkxyyIAOT",
+	"xorcjYEAfOrultqCSzpuWgdTKuUTqRWDschHRpQvGdVyXL+nVrU4B9CbMQZcLKO2ulLIohKwuI06NyyX",
+	"jSRlfiwbV4E9bJL3dnB3iJFPBW7n3d6ELiPs+79acIiqpmjVVSTrBU+VUcyVSQaUdLVnvfWlI5f6huGC",
+	"3CnWLSG0kVFNv0wwSNqK8nAHbqPyCDP6Ybu3R4JzNtIzltu9iNHFy6tMjK4LK2P79+/8ppFC272bJhm7",
+	"NMHp7d78Dyn4ZcLmarrde0ABdztZfHXrI3XB1e23Vt+Qy8zw821eBD/rXb6ILzqw6a3ezRlNLq9EsjLE",
+	"P2e5Odu7jnMnyoDXDVHeeYCUT+6yfVY73uFVP6je/u0lTdXdVmuy7i7nIstapCf4L1fESnnxVcIPrLBM",
+	"4DVOUmFK1bvrX8gozLgD3LiyVUHGWeIuYYIKUenaG1AlqwrvK3P++qmUr3TtnoYFs1Q2JCrXxUThASj4",
+	"b5NwUY6hb8y5MN6edvHTewkPNu+Oradt3J32M7f2eft9tB9vv4973Z1iwk27AwGVnbbGpYXsEDqRzWCz",
+	"MiISnA7G2Evzwg3a6gjs/DbsfNMWmvkF96/ISgq5T0uJAF1ywT5A6rE22D3YPls35f3NovedEfaBjhR4",
+	"zZhJc88D6myrxLZPm9T2aVLTtnUW31uqU4V4XJaCdzIhAnptplIlHQuy3CdKkP7hKRlNaU5HiuVyQDKm",
+	"EJQzSSep0v8VKsLEBDkSOYvIdDWfMg4ldiTuxuAfgnKTbjfuDvlrcBqBgZak4zHEsrKVNpdwaDKiEu1a",
+	"/JlxxK0zPtf1zggfL//84G/04LfewdPu5cG7j/2of3gaQs230D+hnShQiXjhS7lwkDiWqAtPCwTpTEug",
+	"3n5NTsPLvSu/NimgivdfYJaSt4wnpbstxh6Opz6uGpBn7dJ/nnfyNkDlZt8ceFb1jPMFL6WkV6I0y6mQ",
+	"tssTuve0zGejhUpvGFFChCKdLfN74DsLiOzuIQN/XXK6IUmzthr1momcGVgVko4b4KPSfefU3I3DYQ+b",
+	"5iQje+YtE2gqnvF11yOq3Y3ShZGBq3LHKHbTcb6FuiLkmeMGdPOJplWv6GC/h/ZnSjJ/y25YTjN3ZyOr",
+	"WKUWciVPtsgkrzDxkF44S7n9wz2nlm+tj7gAYdtcVXO96/wIqvCD7AhD2WORZWKZ8gkGaeGmk8Uci2b2",
+	"zYTunj5la1H8jVnLj3ZMCPUF05QmexAaycJkMQXOKV8UfIZmxR0AiLYrxri9Cwi3pi0ll9pV6PlQZFCo",
+	"XVdCZIxy/Ha+rkY0HAm6Oyu5o3z89EIRYthyXcmHOwmqtx3FQJqXtBStcWvhBWJdOBh2XMu2/AqVp33V",
+	"vtxPsrFPywVtba7XKPtIQkaAeaBLoGuWzdnTm6upIHZsVCsHiK8WGZxS4HKgH8Ac4x10xQ254E4euc4I",
+	"+6PH7RQYu/CWuUX3LYQqRNOSU+f3nbv/+ZwXFG+0541QxFEyHSzkCpj0mKQK4t1nnGU8jr2n5vs0t0HZ",
+	"gEK20Py7ey9r205Vug/HK1at2Owtt0vrTKc3jCZGPW30yzKerKWYKmxzRJaQNWygMgxBuUTF0pFo02W/",
+	"R1FNwd3OOi4hHu91XjsbRe3jANsUsNZTZ4NaiCATQQQnJuL0GZfa+KFAb2EVwoh8qt6sNbwx4JtFPeBd",
+	"kSK2En7a/mk6EgouAFcQhUAlAxJfsUnKeconMfl6PX1/oxUYnsTka1D77cYNuRFhYH1xsSSCf0NETih3",
+	"7c+58QcXVf/ed005fOGb/dr99p+MJ//Z+89Sc9P+k9tvgo7aXQ21dge5Poj5CUA9PseCx7b3odCf7nIf",
+	"LKZx0E9LeSJmBKkBigJMO2uojokQQAnhMw0QDjMqFhSwjLQFC92UVZ6ypEteM5ZIg2yO6nubAEONJrfW",
+	"X++TiOvaa13YbTJnmiwYT0/c2cm5A+DNg7b6hWurmzjN29DGndcL6cSS20o7zSxosY1Y1FGL5pko957D",
+	"dm+ZQk69x2CEBeWAe6nSWbjcbkt5te5SacXCxkLPyN//+3/6Vpd3gvzOu3YQ9EtCLkBtLq+gMYwIqOmY",
+	"Kl04HakCBQVQ0tDOTiuXZm3Kwd2Z9CZYIo8eworG7yr9zceDEy+N0FjJYhr2lSpZbBO/UCXLhcnx2QQd",
+	"p9gH1SXnfIUAnuTni+8PThFAP4gUVy1c6B2fPvn25M6AcGsrv7fHPdM314TRTMXa/u3LUtpdw8zcMzCL",
+	"oqPAnmfSJkMI8yf0FTaPt7+t+7Pwz6oNpirKwOfoAdjkibwv+lrrJbj49H6eUnpkw6a4Z+6V3n8/GAcb",
+	"kPQpq3T/al6PskvE85XYLOBiWzelu/7M8715RbZSXXYP4G6S2qGl7clPcG/W+/p17Gaob20w3H+MPbS0",
+	"8BF9PtZOfR2QNDFa5KlavdXjGgWD0RwheqtqEhb5Oxarl0mVyMmE3kA3V5PtVzRsjc9NYbpp92bgVgXP",
+	"VpoJwmIgTo+fdBOcKjVHvOWUj0V9KvqY3gMAKzGx1whzYzwsmExMoEMcVNJ3h3zI/+EfyL+KEb1aZDRf",
+	"6T8ckEePQNd69GgAeDJQMH6gp1eMB+MU2hSUt6IpD6a9Vq4oL7e1iwgte5CGnJhKXqpQ4wDUlWoRbalq",
+	"1lbMVotkI7AwDaa1MTooyRlIXf0hcJxSckVH14t5l+ySAqs3yPjy9RZptZh8TZvVYnDUYso6LO461eRQ",
+	"2EncFjTryZnxqNSTbpMj3iWFpg54HDTPVyQ2qi3suoRC8xmd6yPDvbfr+NFpZc4612tKlSxl3jrtcEB6",
+	"EelH5DAif/+v/7U/AVXg4CJHwM/CLw0r8QuyMR0ZA7PX6XwOjT+qk7FsVM9mI4qmF91ygEJlfdO8qadi",
+	"ClMxQ0/LXvN1y7OA7I1ikiMJGjxdr5TbuK08ThIjljj1sxFseiCiK+mPj6ZCSIZtwojJ875mbC5hy0vj",
+	"mWm9Re+qnpWeQpaOWQi3CIFZbHO5SS6WklyhvwIwBVgFy8jOFjpI6plZjCNAnjBNXU0fO+xppicj2Xvc",
+	"nk2+HoB8cvm8nrunQkAvlCMNjJZEQC1CIXg0JH17szbTeOYRR9uj8uRycVQu+rPhqDRftNgCRstEC7IG",
+	"NgA3PBNLckquALt4rBlhmlikJnK1GF0z24fad4G5H4bcprIbD8/R4cFVqsj3r//1oE/1egqcLWvW2kLr",
+	"iMxEssgEOXxyYtn7OYIj6/9DJCnjDNDDx4e9XowUEg+NhBx2BmRoPQbDTmzhlg3MC9zo+GP5aYOUMexE",
+	"ZAj4MvrPf/+v/9X/a+8e/uXWfA6sQMCwgguJbfesZ0mP0CU/WfCYhI3ShA351cpgW5152fKpLOETvXZ4",
+	"5gZXZkRHU2AxQ36xFDC0JCPKoRTHyAW+IjRJciblgMRFlxfy9XHvOHIdXnKxUOwbm21cxXeBp59ECJMG",
+	"j5oWOBGgrGmaNgtP9d3Qr38Ds/rZ4tzkRbuA9wu94w7wConNAuJ48NgU24lo4qq1TO+Si3SG1ueQv/n+",
+	"GTk6Onqqr9TPF8+65IUj45w5v83hvz85In//7//RN1SLLzj3jPLJQosXvWk5g+awbGZdorixpaJ7WGEi",
+	"RosZBIQM4ZtqTdkl8V+fX5DHWomJiZxqTqWK9ysIcvr+8sSS8i+B1gr6p3MSH3/4EAPMANLTI5gEVeBX",
+	"elQkQmJupN5NzBx0ENUIuW5pBxt5PjIc8JEdaMgBRRVQ8mGyplm/VPrD9nwWXKUZRhFKQRyRF45jyZTK",
+	"sOM8OSfxEz178JHrwYe8KBP11gRizXwxdZ/rotL2KtxwYmAOUZ9b5MDW8cKbuUSWj5s/47ytKg9/BGXE",
+	"tTtF9hkD5o+JRtkZaCoPzqLUfx0H8L8qFsr2BbsoTt9yVj0YEIlECb4UBhCKZWNLGs+dh37EkCSsdMLN",
+	"k4CO5wtns4j3sfsCdXPCI0TsNQuoiLMGQVp0O3CRef1dfZQu+u9/1Z568SF7Es0fmqVSsgJDfchfucQ2",
+	"f8M855K+LbYlw4iVJZq/izM9z3JDfKyxwQkMeYo0DqITr4ngkH8MGGd0xgbIEKnffNjochFZ8ExLF+/b",
+	"AIuutVtDTBXSgRrvEeOSFeipnfO55tvksNvrRJ1FnhkDSA4eP14ul10KP3dFPnls3pWPX7549vz12+cH",
+	"h91ed6pmGUYxVMasceRhoQw6/W6v24Owy5xxOk87g85Rt9c9wjyJKVh9j+1p2n/oP04avG0GC0ZNc8YI",
+	"uOKVsBsMVProEcDCa60FG4q5zNRCNdGWRFI2nL5B09DK8VKHAsvIJIodR3yo+kXGEFxFRT9ue8pnBVWm",
+	"MqBiB6B9l0NuNW7LL0s4/5HPQbVyUaCjxa7RjjMrXJcfPf8ueUahBN4AgMopiCVEe2LKs8JKJudsHctJ",
+	"x5X5IN+GjbL7B1l4YFcVKwPHqbYGF9JghMI0tPRT2gaFPAafhAuFBoLddl+HPFVE0qU5+18A2osD2lMM",
+	"wg5KmbxW2/GSpip+9AgVBnfLzXADQk2Ax9PZXNET8Iwhd7RAfFKgpksIBcvJNMtYRxxd8jK9ZsgjoMN3",
+	"sdFDHuhp5NZnJ6tpHATXsPMCDfVaRxb76Bn2PMDCaC0s/2nY8YUANmuyhOHIB10MeCNAiQNq1Prvjf6G",
+	"lfQsk0wfaSqtNp0JKQ/G5o6i/QD9nLQNbq6RpLNiJy58okWJVPCzr+MS4J5WTH3C0Ns2EfDoNzgSrkb/",
+	"MORXjCzzVCnGTT8XfbMRKgLtMn0yI7qQzGemWujjSlS+UFO0TXhBflo6ajqJPOogU5Fp88WoeYb8ysEw",
+	"v7276RKlydAQnd571+6nYPseEwCT1h/E3K2SnVIunXBJqqnrGdpFZRISIfWoCLZllJ9qVuuZuQVwbyJf",
+	"b8T4kv670Z3AuoAsBHf5jWOuoHqWhLttDPkbNH1M9emUja6r9WcDm2frcW6nb+WRHdgCMcbRkMcB3MS4",
+	"eNJQFHz/rVb5APwyS69y6nAA57n4oP8t04xxrf0YWqbkr88vuuTCyR+8yvquz3M2NlnwP/349kLvyQyM",
+	"Tq8j9fn6RnmQwzXW5q5PoKnUH3XuOm0dGkVPCtBuNOfAwqkxZi6mM8Q4tIdmA805A5NNcy7UUmDlmL1v",
+	"HIymMTt0183EiGZTIfG+DbltuIk+IVhB0fmPymuwFwdkvlDk4uVbQAnLBTcmOaoj6MRNBX+RdAbWpQ+K",
+	"gTXIOoNfw77o4pHH4EX9F23JdW6jjU9bpwY4vPfe3irVo4BVafB4OoMitbBdy7+ifcfGtQB8UJtFv6If",
+	"bAnoxmd/oe3GLAVq30WdnMm50AqiXuBhr9e0TvecPQpopXjc5oUXaHrbSA681t/8WqkXLLx0tPmlSnNQ",
+	"eO1482um3fKFMIvDF5+23oxnFjBWv9dvsSdILhcGeBbeOmn71o8L9ePYlbwdH7bYyx+EVK+FOjdgs/Ba",
+	"i9W9oYq9NCC0t1HnSbvTNlC18ELbI/M7icKL325+0W+FDYGpxWxG85VmCPTak6Rf//X5xTedqKPoRPop",
+	"ULLz7jbqzIVsyA8ARQf0WSqNW6Zq8cRRod56/ijwzP7z2x9fgwOqGxBOQ26lUwJFqYVsArmDYD4zybIb",
+	"hPhBHmaUNJBK4NbzzdQuOTcYOAPU0EFbg9aevvLZ1Hwzquk5LVUULRzLOkqTjPhJAPi0EXR/Eclqy66x",
+	"qL4Cuq4765+x2R/jXrO1jYo+2k+o1mgBcGOxO0vh8f7hSc/1sOz3XJS4A0qNhSjrDI56mvzgMMpz82BN",
+	"miZlknbWTaDyVf0tfaJebotH+VUd/iygwxNfhW+/evu94/U70bpLbqWJ6W05JG0S2x7kU7N8Om3BwXFR",
+	"FwZT/XcQa0ftJynES0BTh/eetDmBQIP0B1l6r7JUi6cmYXobeT5B6yKHjJagjLVVIZ7H1+bCY4QPTB4M",
+	"E3XJL9bj44Ulwd08wvj9NZOVEjOQm3TIQcBZJqilX8Yg+4QzgmYkDl4aGdg0DtwQOaAE4xn6+SE3iDaG",
+	"taYYxtf2teumbQwQI2a1+REbzyFh4zEbKSK4DXjgr65ozdp+Q27tGVcTgHF8P0UUfItVexoWi82GravA",
+	"e6xkY4fkdzW5bCchTv2sTCd6sHKwc9zrBAUehNRLL3i1iZ2rNMswXdoMwwBtNDCOE9JunNpDreVXU41l",
+	"e0G2xa5Zoq7tQUVel3J2O9+Oj0ZPaZ89uTpMjk9PekUK/aBX5I25BPidFg/JbIGO9xeextP9koQyeDBe",
+	"C/U9dDXZQSI/SNY/pWS1V8gTf20Ea+FCbxatr8DW8MSqEoQ6Rz3kAy6hz2kO7vcGzMVAHRcx5VZerCGV",
+	"NqMyFCp5odYYnBI9zyAFIVXDzFeaUCgaveBMvmJqyRjG84v8OTEOV3sN1stIPwXPilQjYXcSnVp2wz65",
+	"yq5KiWdqYihVX31I6EpbibWTtHVbsklwWJKCere64AyI7DWDHINFbIvk1hq38EznsHd4ctA7Ouj1L3pP",
+	"B0e9Qa/3t23EUa2M8V6EMIT7SyvybeJdxGm17K5BjvqFjl+ULLVqxIM4fRCndxSnUHy7pShVBlkwmLVi",
+	"U0qWBr7Ehy7hiRw02HfBhOxUGlsT7b9l0XZ8yEFCSC3cwmK4lAHjcmIMJgQ5h+y1M5uHEBC0IeGCK71i",
+	"nkW3U/gu0OrLSbhC+Q9H2sqQHu34JUKnNaHiV78MzZfmGR0xmw6cJutmg3Zl27mYsqB392fj1e3ckKeW",
+	"TjqDw1K3+6pY7YNYjfYmtb4E4+8No8me5NUfnSnrrSjx5BJ//c6wjC157IJv9gQ+54ms1ipoRjcWOTjW",
+	"/Iqbehpp7vyIkBdUROQkuOZKdQzWRwj5OKGGiOg0dOE4UysFCZ9FrtyU5rMM8uFTRcYpB6CeegvUoC9t",
+	"wffqTStv71ZhpNbXvLlw9l60bMaTgK+vsppd2FZjtWwDAyvRJWSY6Bk+6N9N+vfvoUk/KMQ1hbgg83Ys",
+	"OxHYaWitMkwxZ0wJW+xSqmbhCQTj85ULoMguOc8yMk4zwEm3RUVeNqKrVADEM8IFFg0HtVY9w438RbEP",
+	"6jGkuBeMpTPoDBe93tHo/yRipFZzRvQD8CeGP0AuPP4B0uHxr4+9P5cUwmp30SDj0Fu1E5v4bKnaqwPv",
+	"DH59VwoYlklCk8ySXcFeeMSHh28obwqdlH/bTHyFw1AhVByU6kmW3zBpkedNITF4+kz+PaHy2mHqFRRG",
+	"zkn8w/Pz72Lw/Lk0V5ql1yxyKeZAqiIJmlE48c5d0hSwe/Tqz0YdL8pHt5j/UxNR2Dr+tRShmjoAYwla",
+	"ufcy2ubWWU15kdlc+GcjW9enFz/ktktu5Eo0XBvkevfjuxrjsNKd1Sa7X05r8ptZd8ZyxUdFk+NBB3tP",
+	"d/zW0uHGv8f9p8dHveNQV9/To9PTk95ppWXv4RNA7Q114+2fHJ0eVxvtnvafHtZb6B4dVlvjarXPb3nb",
+	"P6m1soX20V6PWttjotx+1oFtlXrLAppmqWnsybf93unpyXG9Jewhjruu2+vhyWH/+DjYybXfa+jQ+qTW",
+	"ePXw5PT46Mnxk5NaX1W39/WmqWbV5X6oJ71An1NYx21Amy5agevrW6sLa69re93WG4Qk1Dn/UXwDnzXL",
+	"dUz2eygdp1dOfCFfbWC0M6bytIXqt7Rltq72aMGVdI3NAZoDQao0K/4pFzOmpmwhz7Q2IB87nie7s4Rk",
+	"qVQmVZ/gBLpDfjf2aeffTjF0GSCFZgj63mXlcpD+IXxrS5XPTOaBnvdKz+lkkTOEMijoqomeTclq1wrJ",
+	"DQpERVv957c/vq5piiFLBN7QT+8uuu1o5dBipfK2wnTDaFjYYKsK2hSkVPvRBwPFHOJaYlpRtCe3IyYM",
+	"8dhCxvZk9W/nr15uR1Z2fgVXMzMfECCfu/CyBwqx52jOI0ghFknhMZagXcr0t+aY4rOipsIrJgdDItiP",
+	"p4KY5IFNSS89NrLITkKyITdO8VArMJkCEAOmu2KVfWSLRbRwh7RbK9cxhZXMFtJ8xhbpLrgaciz9tqge",
+	"2DNIkt5dbSAY1aBMJfVo5Po4n8N50gaOuwByKuYH/YYwX4GLX3Vgbxn2i4JH7BDTyk2UQjOxAIKfPNi4",
+	"4NV8HvjL8eGuQUHvJDdFBhc7cpfPLCxYTwn9smOCSOslbubg1zx+6TXaL7NM84/myCB0ky2jeojcAAL0",
+	"e5G2c8s4ewAWGJUAEFwuHkJBGf8PJlsM+d076ZLnKRRal3pPwvJtKTeAS1kInBwRmn08CMnex48ebSw2",
+	"6BowG5PlaJDkGppB2o8Dh+aelIEKCRzo7//1v/iv/8v//t//0zdZnZqhArO/8qGHieB+p6yiVWOR5QmY",
+	"OAU8nxf/hIHzRcasmegQARCX6Zw7VL6itGG0yAHMxDQ8KAYG9L0kPvNSMjG1JjZi6BLHcsUigMxkxvfw",
+	"WBCfB5AKAJvpeVEw7kH0YzLrwNBWOkk5zWwLS1PF4To64tnkC+agsq4h18fVTuqZCEwItbjqBlrz61jl",
+	"dMTmVK/Z5trqv0ByUuyaZerbSbEJUgVIRrL3lxi8Rqipc4t95JJWAa/Bbqd+fELn9tk5zVV42VThj6l0",
+	"H7d3DapclnTllAcGGIUFcKdBXCEkxm6hMVEsy2wulVehn0ozD7eXZI3+4uFAOf884qJBG+nibjkEqEeP",
+	"KkBMATCoBjQc5/Ktg0QNub6vkc/57OVFOlPLVCtabxcFHpYr9dVL8ZDPYNZxpa92jBOVWzbS9lupxohN",
+	"ezkyRXxxt477tYS9dVcdMicMiIT5vm0LSRHi9cyBXQT0UkjhhiTqOtqe92V7cOZDet8kA369KncrtTVU",
+	"Aah4JC/QH5yunCrLKEXurr37GF85JbU+vYBCakXTLskZRrZcCtMzyqlaph3RYYt6ncKt++tHv7W5mcaB",
+	"BSCEqqdSS/LODyzLBKTnVfuOd87Pnz8D/AevP1ShMJcQqE2+BXuPqmEoN5yXV1edQXXAJ/2TXdJRKt3z",
+	"7yUHpdR3utB3zg0TOAs1kobmXpV6atCoD0t9rNHGcM2lXWSmdeVWg4LuN2YuF4Qj31BLUWn/WmmPDVJ+",
+	"mubAZjlbhpZyVFqKbQm021rstH/1N6y0WKQ9TcjmgX7xwJNv7QPHmp6DG4MLDRk7h/ewnl2Mp3In9kYf",
+	"c4Af2iocwDeIzRIQ9POLylSySNT7yFRqUwpvvlcuhT/c/N45SN/ya0etP/f7J0a1WOJb9v4N6J1ffCoV",
+	"mKHE6z6y0bLdrvzd6UZ++btWfx49wuYo0utBlI6N2TNLpUz55NEjUCGd2uspZuEC+QIWHc1Q7wVnioo5",
+	"4/p5gy0+QK13HSR7FARYLxInLGC6xVJPJcKpG1BJo3vTTIohB3REtBVcR3JbdeFhBhuD2LUkTA1ovT2p",
+	"qN4a0oO/BwtZv4IFGBaplnURSdn7zkjcAKyPE/UOHNLg6RsLQauymLOMYGmgCRtcYHMCboNRkdD0OTBo",
+	"6tUWENi1QZ+g3TJQw1diAadj4OPAiZHWW4vqx3KGqXhUFU1GTXaU3lFvcmX8AnuQqNGQ8/JC0PMbOM6a",
+	"pT4wGPpkJOYr857IkgI+2cGcwguAJESyFDAq8SAsTfvwyjY525CoBd9zIPiN8AVWdOyk09eRCIqusJ0n",
+	"497o26un7Djp08PTo5NOg4L9iZAJqk107kVVhg25BFKpKsuYj28pxDisgMJsj9C7WESlHqvHfb9hqVa/",
+	"QsZLSCnEeYNu3KQyezOnxvy1en/BC6zxaRuxVpfUb7GkYgW99guoU8zG7wTssH2AQFQ6GjVlw7oozR9F",
+	"Hb13rTL/HhjlQ9r85wnLMC8ExkaFb7ta0nKLGKPbdInB+bI4saBfrImjVhWVIW/SVAYWm8GHuFZ1HGkK",
+	"uQquTFIsudFxAJvQ9n/x9JylgaU1wAprSk096bvnUtPPJRS8e1DWEVxDXLaQknsRgtu6Jf7QDP5uEd2g",
+	"u+GBa9a4plcdWuZtbXjnHWtEu+R7kdeZKcRDoLUI5usbAzZsnRoDzjwFkUzfKsW2UWDrFuagjUsYFlty",
+	"x2EtqWaOAlO+rMsYZjTkml9imk9hN2lDxkC+IrstY8JifIePGJFixiDI4jr8ecEbNNbWVpzuxQBqqDgN",
+	"cJx9VJx+EhOmXnG6Z/7Z2Pzzz1txuk8/7oPq/BlWnLYQADmjyWpz2Z/p6WI7sWNln83uUUIYN9+T3pF+",
+	"Ks1Ay3WuJZGbP3rqLrZTJCKH9Jy5XFsaSO5SGQhLeygM3GPSWUOu7jPK/ZNdivy6saRwbWqupbY6fo+P",
+	"1IbSuNL7SbkGSeAEIq9Kqb2lVJYht7ksRshjDuQuWbP61tHkEzbg2N3OsQfh5C3+YR+Zp7gbG2DUXAad",
+	"a5j1gE3zheWh0vWXdA0OAqbXN/KJl1C5hswAul5rlT1X2JIHWyGYfta/GIllet/NtNjitrc2L/qcealn",
+	"I5rnKZNDDuZGPMDMqBSKEGJIZI2JEtD1DTtB6LOCll7Qf/uObCRLtWI0xyK6tZn3P/JsVaxBIeKm17pV",
+	"sQ+q2+hnYeP0QynTfUY/vPTLb+dUabroDDr//uv5wd/owW+9g6fdy4N3H3tR//D09h+Lhu+udCVaM0eb",
+	"+osduKJaS26MN9nKBvAjcYaNT03JQ8NaYODO9qUC7VoD7c5gaZaV+Wu9wNeS+a+dlN+IdARxbWOqwUUY",
+	"Lcr1AZoioVrdPd1uVBiMV5PE1r37bgum/9LR7gaerwniDCKX2DUNm6iNvQsK+dkPhZufAT/Xh2rKnDxG",
+	"bf7Q3LXnmcmVcIdsG52PizSCFFPheS2NGp69xHYDcZG24LUigD6BGKS2GQkracr8Us1862hhXrgahgCw",
+	"sMq3gFMDFYKHfkpvoAensh54E4w0XZa7JIYWQfVUkxirwGzCCLX5Ic0Qw/johSlAurtLCMcpMwvTRW1r",
+	"18+zYk73C6gP30kaElfh++QrnP5XZk8T2xx+vMiy1Rr+t/vC13EypEgkHsLF8iGeaoyZ57AlDx6hz8gj",
+	"hERtU9pCvLzQuB9/hP/eIl/PGHKUMv1/B3+XLkcONE+/RsD1a8+xP5lT7lHFMxl0kkwEZ9alhJ3VrJfn",
+	"bMjBuT+nI5AW41xrhKblrK10oKPrSa6NK61yc7Y0A1dTXMD0sBlKXnYGli8YLxR1GPW97WVIUWyFDcmr",
+	"YmPIjdw4g4a16TgQRLDczQk2ijUmlIPjLCKZENc2gIx5ZXo24WCvPp9CouyWhA+DtWTR5uF7ZdHfFatr",
+	"w6INmX3hTU8euF4gGKrpZB3XizbDmgEukuYomlPBi4g4XuqhrP9g1EOemDo/H4d8MdLsETVX1GmnYjnk",
+	"4N9sYJRgChVxxV0RxvfEC8yl9TiBwcF60j/sRZ4PZ3AUWd3ukqqm1hJRB3bt0uuGtEUl1vGhybfwyz6K",
+	"4EbQj7kL32nLcR5K6b8IeO01XOMOLv6fqJp2bt/V9azH3qVZ7+v0QNxNhbunfaHL02gwFLrzT3yXaJqE",
+	"PaFqSvmQr3GCkmYf6C6Ozmdu1dtuJ+hmpgP5p3Lklc6oBohtq+bus0UAlt35Y0HeMIx17FXq9RrL76qO",
+	"xB1n703tXWS8krunaLz0SaNdQ4MvyJ34wJGbnJANvO8TsOdC32jgznr6XnU8AGv7Xd6KQvty1pzNMoaO",
+	"1JtyjIe8ZW+4M8IZAqKA0UsMKCt2bFNkpg1aw+3LLcT9nuPYaNxvzx2B3UqzJfhaC9iGAnjBXjpI3oOy",
+	"oTt0MSflJubkXLl2b5XwPxtyc9kl3v0z02B9SZ0gM8kIqJnrv5twGaBXY42f+X6X/FUQYUJosadUxpVW",
+	"d7XWr5xt7Pvq97mrtrArWt2VetiduZ4XY5pm4saCP4A/IqGKRqVW9DKdcEwW75JnkB1uVop1abGnVMf6",
+	"6HJTTIMJ7gmZpnr2WLPsPXtpfo+bUmteFaWYa+OVf/HjkwXJuKxKxA1pCPIJ236vnQQx3foCEcnKLEqQ",
+	"PQUQRwFNogmkiFzq29UIHpZWGhUhAKu2v6hiB+bnQMi0nf6y+cFX9MNfwBBr8ewvtN2YLzxLbA8qFONl",
+	"FxLjSclw28US/PVdwBIMKkE+N7+fqXxsZffeBUKk1DU4WNCItWugKq6fQ/9vnagBjqT4Sv+2uq2Huxaq",
+	"FSyjHbZCTbWjYYHwZSt4bUIv3m19hlx7ly6Mf9aGiOtVUf1rCH7gvlRPz5e10TNQuBEL7bhq/5/XCt6m",
+	"YokYAqYOIiqK92NbZDHk9VxMH7jGVt5KLCdu9DLcNdNqFy/DT24H/whehtJ514ogStg8XhlasOpsM5iU",
+	"XlitELnBebCV+e72vF2Z2oP5/ucw30MMau88tJyh/lHT+BWjOcshnU0TN8tvmtGMjcFoTCdoZ1QCE9f6",
+	"/yLPOoPOY7jvZvLhBKgIchojkjiXMk9MfNQkVZ3Z7l1s1uQlqAAUy0DtrauULkeSZAksp1sutEV+smYs",
+	"52yJIE/LC+wDbqL1bvjjFv7E+rhYTYHdJG1Aze8ShGlelZ223kisHbh9d/v/AwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
