@@ -72,7 +72,7 @@ func unreachable(operation, code string) bool {
 		return true // they come with tokens
 	case "internal":
 		// These ask no store that could fail: only a fault in the handler is left.
-		return slices.Contains([]string{"health", "ready", "info", "documentYAML", "documentJSON", "docs"}, operation)
+		return slices.Contains([]string{"health", "ready", "info", "documentYAML", "documentJSON", "docs", "metrics"}, operation)
 	case "overloaded":
 		return operation == "ready" // nothing of it waits in a queue
 	}

@@ -47,7 +47,7 @@ func Backup(ctx context.Context, path, to string) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
-	err = copyStore(ctx, from, unfinished)
+	err = writeCopy(ctx, from, unfinished)
 	if err == nil {
 		err = name(unfinished, target)
 	}
@@ -57,8 +57,8 @@ func Backup(ctx context.Context, path, to string) error {
 	return syncDir(filepath.Dir(target))
 }
 
-// copyStore writes all of a store into an empty file.
-func copyStore(ctx context.Context, from, to string) error {
+// writeCopy writes all of a store into an empty file.
+func writeCopy(ctx context.Context, from, to string) error {
 	if err := vacuumInto(ctx, from, to); err != nil {
 		return err
 	}
