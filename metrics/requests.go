@@ -27,7 +27,7 @@ type Requests struct {
 	answerBytes atomic.Int64
 	operations  atomic.Pointer[[]*Operation]
 
-	seconds                       *prometheus.HistogramVec
+	seconds                *prometheus.HistogramVec
 	total, flight, answers *prometheus.Desc
 }
 

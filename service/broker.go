@@ -13,13 +13,13 @@ import (
 
 // Broker is the message log. Its methods are safe for concurrent use.
 type Broker struct {
-	store  Store
+	store Store
 	// measured is the store where it has figures of its own, else nil.
 	measured Measured
 	props    Properties
-	config Config
-	limits *Limits
-	log    *slog.Logger
+	config   Config
+	limits   *Limits
+	log      *slog.Logger
 
 	topics    *topicCache
 	positions *positionCache
