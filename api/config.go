@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/topiq/topiq/metrics"
+	"github.com/topiq/topiq/api/metrics"
 	"github.com/topiq/topiq/service"
 )
 

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/topiq/topiq/gen/wireserver"
-	"github.com/topiq/topiq/metrics"
+	"github.com/topiq/topiq/api/metrics"
 )
 
 // counts is where requests are counted. Each operation knows its own counters, so no request has to

@@ -12,7 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/topiq/topiq/gen/wireserver"
-	"github.com/topiq/topiq/metrics"
+	"github.com/topiq/topiq/api/metrics"
 	"github.com/topiq/topiq/service"
 )
 

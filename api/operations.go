@@ -10,7 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/topiq/topiq/gen/wireserver"
-	"github.com/topiq/topiq/metrics"
+	"github.com/topiq/topiq/api/metrics"
 )
 
 // operation is what the document says about one method of one path, as far as requests are

@@ -412,7 +412,7 @@ func TestFileMap(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{"cmd/topiq", "api", "service", "db", "db/memory", "db/postgres", "db/sqlite", "metrics", "fault", "client"} {
+	for _, dir := range []string{"cmd/topiq", "api", "service", "db", "db/memory", "db/postgres", "db/sqlite", "api/metrics", "fault", "client"} {
 		files, err := filepath.Glob(filepath.Join(docsRoot, filepath.FromSlash(dir), "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files in %s: %v", dir, err)

@@ -54,12 +54,12 @@ func layers() []layer {
 			reason: "fault is empty without its build tags: it depends on nothing and reads no environment",
 		},
 		{
-			name: "api", allow: []string{"service", "metrics", "fault", "gen", "gen/wire", "gen/wireserver"},
+			name: "api", allow: []string{"service", "api/metrics", "fault", "gen", "gen/wire", "gen/wireserver"},
 			ban: []string{pgx, sqlite}, banDirect: []string{"database/sql/..."},
 			reason: "api turns HTTP into calls of service and does nothing else",
 		},
 		{
-			name: "metrics", allow: []string{"service"}, ban: []string{pgx, sqlite, echo}, banDirect: []string{"database/sql/..."},
+			name: "api/metrics", allow: []string{"service"}, ban: []string{pgx, sqlite, echo}, banDirect: []string{"database/sql/..."},
 			reason: "metrics shows what service tells, and knows no engine",
 		},
 		{
@@ -72,7 +72,7 @@ func layers() []layer {
 			reason: "db picks a store and dresses it",
 		},
 		{
-			name: "cmd/topiq", allow: []string{"api", "service", "metrics", "db", "client", "fault", "db/postgres/pgbare"},
+			name: "cmd/topiq", allow: []string{"api", "service", "api/metrics", "db", "client", "fault", "db/postgres/pgbare"},
 			reason: "the command joins the layers and goes round none",
 		},
 		{
@@ -290,7 +290,7 @@ func mayImport(file, imported string) bool {
 	case "main":
 		return imported == "fault" // It tells what no ordinary build has.
 	case "serve", "store", "tokens":
-		return slices.Contains([]string{"api", "service", "metrics", "db", "client", "fault"}, imported)
+		return slices.Contains([]string{"api", "service", "api/metrics", "db", "client", "fault"}, imported)
 	case "bench":
 		return imported == "db/postgres/pgbare" // It speaks HTTP itself: what the load costs is taken from the broker.
 	default:

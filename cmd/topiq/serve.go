@@ -13,7 +13,7 @@ import (
 	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/db"
 	"github.com/topiq/topiq/fault"
-	"github.com/topiq/topiq/metrics"
+	"github.com/topiq/topiq/api/metrics"
 	"github.com/topiq/topiq/service"
 )
 
