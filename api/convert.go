@@ -2,6 +2,8 @@ package api
 
 import (
 	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/topiq/topiq/gen/wire"
@@ -174,6 +176,44 @@ func readRequest(topic wire.Name, p *wire.ReadMessagesParams) (service.ReadReque
 		Topic: topicName(topic), Offset: offsetOf(p.Offset), Time: p.Time,
 		Limit: count(p.Limit), MaxBytes: p.MaxBytes, Wait: seconds(p.Wait), Incarnation: incarnation,
 	}, err
+}
+
+// streamRequest: the id of the last event wins over what the address says, which is still that of the
+// first connection when a browser connects again.
+func streamRequest(topic wire.Name, p *wire.StreamMessagesParams) (service.StreamRequest, error) {
+	r := service.StreamRequest{Topic: topicName(topic)}
+	if id := valueOf(p.LastEventID); id != "" {
+		var seen service.Offset
+		var ok bool
+		seen, r.Incarnation, ok = parseEventID(id)
+		if !ok {
+			return r, service.Invalid("Last-Event-ID", "must be the id of an event")
+		}
+		r.Offset, r.Resumes = seen+1, true
+		return r, nil
+	}
+	if p.Offset == nil {
+		return r, service.Invalid("offset", "is missing, and there is no Last-Event-ID")
+	}
+	r.Offset = *offsetOf(p.Offset)
+	var err error
+	r.Incarnation, err = textOf("incarnation", p.Incarnation)
+	return r, err
+}
+
+// eventID says what a reader has seen of a topic: all up to the offset before next. "" says that there
+// was nothing to see yet.
+func eventID(next service.Offset, incarnation string) string {
+	if next == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(next-1), 10) + "." + incarnation
+}
+
+func parseEventID(id string) (offset service.Offset, incarnation string, ok bool) {
+	digits, incarnation, _ := strings.Cut(id, ".")
+	n, ok := decimal(digits)
+	return service.Offset(n), incarnation, ok && n >= 0 && n < service.MaxInteger && incarnation != ""
 }
 
 // Answers.

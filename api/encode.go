@@ -90,17 +90,22 @@ func appendMessages(b []byte, messages []service.Message) (_ []byte, err error) 
 	b = append(b, `"messages":[`...)
 	var at instant
 	for i := range messages {
-		m := &messages[i]
-		if b, err = appendNotes(append(append(b, separator(i)...), '{'), m, &at); err != nil {
+		if b, err = appendMessage(append(b, separator(i)...), &messages[i], &at); err != nil {
 			return b, err
 		}
-		if b, err = appendPayload(b, m); err != nil {
-			return b, err
-		}
-		b = appendInteger(b, `,"offset":`, m.Offset)
-		b = append(appendProducer(b, m), '}')
 	}
 	return append(b, ']'), nil
+}
+
+func appendMessage(b []byte, m *service.Message, at *instant) (_ []byte, err error) {
+	if b, err = appendNotes(append(b, '{'), m, at); err != nil {
+		return b, err
+	}
+	if b, err = appendPayload(b, m); err != nil {
+		return b, err
+	}
+	b = appendInteger(b, `,"offset":`, m.Offset)
+	return append(appendProducer(b, m), '}'), nil
 }
 
 // appendNotes writes the members that stand before the payload; all are in the order of the alphabet.

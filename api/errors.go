@@ -135,10 +135,10 @@ const retryAfter = "1"
 // worth a line in the log is logged here, once.
 func (s *server) fail(x *exchange, r *http.Request, err error) {
 	if x.status != 0 {
-		s.logFailure(x, r, x.status, err) // half an answer is on its way, and cannot be taken back
+		s.logFailure(r.Context(), x, x.status, err) // half an answer is on its way, and cannot be taken back
 		return
 	}
-	known, refused := classify(r, err)
+	known, refused := classify(r.Context(), err)
 	status := http.StatusInternalServerError
 	failure := failureOf(known, refused)
 	switch {
@@ -150,7 +150,7 @@ func (s *server) fail(x *exchange, r *http.Request, err error) {
 	case known != nil:
 		status = statusOf(known.Code)
 	}
-	s.logFailure(x, r, status, err)
+	s.logFailure(r.Context(), x, status, err)
 	x.code = string(failure.Code)
 	if status == http.StatusInternalServerError {
 		id := x.id()
@@ -168,7 +168,7 @@ func (s *server) fail(x *exchange, r *http.Request, err error) {
 }
 
 // classify finds out which kind of failure an error is: one of the two results is not nil.
-func classify(r *http.Request, err error) (*service.Error, *refusal) {
+func classify(ctx context.Context, err error) (*service.Error, *refusal) {
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return nil, refused
 	}
@@ -179,7 +179,7 @@ func classify(r *http.Request, err error) (*service.Error, *refusal) {
 		// Found while binding. What can be wrong is checked before; this is for what was forgotten.
 		return malformed("a parameter is not valid"), nil
 	}
-	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		// The client went away, or looks like it: it may have closed its half of the connection
 		// and still be reading. An empty answer would be a success to it.
 		return service.ErrUnavailable.Because(err), nil
@@ -188,17 +188,17 @@ func classify(r *http.Request, err error) (*service.Error, *refusal) {
 }
 
 // logFailure logs what an operator should know of. Refusals are the clients' affair.
-func (s *server) logFailure(x *exchange, r *http.Request, status int, err error) {
+func (s *server) logFailure(ctx context.Context, x *exchange, status int, err error) {
 	level := slog.LevelDebug
 	p, panicked := errors.AsType[*panicError](err)
 	switch {
 	case status == http.StatusInternalServerError, panicked:
 		level = slog.LevelError
-	case r.Context().Err() != nil:
+	case ctx.Err() != nil:
 	case status >= 500 && !errors.Is(err, service.ErrOverloaded):
 		level = slog.LevelWarn
 	}
-	if !s.log.Enabled(r.Context(), level) {
+	if !s.log.Enabled(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{
@@ -207,5 +207,5 @@ func (s *server) logFailure(x *exchange, r *http.Request, status int, err error)
 	if panicked {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
 	}
-	s.log.LogAttrs(r.Context(), level, "a request failed", attrs...)
+	s.log.LogAttrs(ctx, level, "a request failed", attrs...)
 }

@@ -23,7 +23,7 @@ func TestOperations(t *testing.T) {
 	for name, scenario := range map[string]func(*world){
 		"topics": topicsScenario, "producers": producersScenario, "produce": produceScenario,
 		"consumers": consumersScenario, "consume": consumeScenario, "messages": messagesScenario,
-		"broker": brokerScenario,
+		"broker": brokerScenario, "stream": streamScenario,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

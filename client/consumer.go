@@ -20,6 +20,8 @@ const maxTogether = 16
 // handed out twice. The next poll of a topic also tells the broker the new position, which the broker may
 // write up to a second later; [Consumer.Commit] makes it durable at once.
 //
+// With the option [Stream], messages come by a stream in place of polls; all of this holds then as well.
+//
 // What lasts ends the consumer, with an error that names the topic: [ErrIncarnationChanged] (P13),
 // [ErrOffsetTrimmed], [ErrOffsetOutOfRange] (P11), [ErrOffsetBehind] (somebody else uses the same name, and
 // is further on), [ErrTopicNotFound], [ErrConsumerNotFound], and any other refusal. Every later call returns
@@ -63,9 +65,11 @@ func (c *Client) Consumer(ctx context.Context, topics []string, opts ...Consumer
 		answered: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	for _, topic := range topics {
-		s.subs = append(s.subs, &subscription{
-			client: c, cfg: &s.cfg, topic: topic, moving: make(chan struct{}, 1),
-		})
+		sub := &subscription{client: c, cfg: &s.cfg, topic: topic, moving: make(chan struct{}, 1)}
+		if cfg.stream {
+			sub.feed = &feed{client: c, topic: topic, limit: cfg.maxMessages, maxBytes: cfg.maxBytes}
+		}
+		s.subs = append(s.subs, sub)
 	}
 	err = s.each(func(sub *subscription) error { return sub.named(sub.register(ctx)) })
 	if err == nil {
@@ -178,6 +182,9 @@ func (s *Consumer) haltPolls() {
 		sub.halt()
 	}
 	s.polls.Wait()
+	for _, sub := range s.subs {
+		sub.feed.close()
+	}
 }
 
 // abandon ends the consumer as if the process had died. It does not wait for a Close under way, which may be

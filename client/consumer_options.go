@@ -31,6 +31,7 @@ type consumerConfig struct {
 	maxMessages        int
 	maxBytes           int
 	offsets            map[string]Position
+	stream             bool
 }
 
 type consumerOption func(*consumerConfig)
@@ -133,6 +134,9 @@ func newConsumerConfig(topics []string, opts []ConsumerOption) (consumerConfig, 
 		if !seen[topic] || position.Offset < 0 {
 			return cfg, invalid("Offsets", "%s: not a topic of this consumer, or %d is negative", topic, position.Offset)
 		}
+	}
+	if cfg.stream && (cfg.wait == 0 || cfg.pollTime > 0) {
+		return cfg, invalid("Stream", "it cannot be had with PollTime, nor with a Wait of 0")
 	}
 	if cfg.wait == 0 && cfg.pollTime == 0 {
 		cfg.pollTime = defaultPollTime

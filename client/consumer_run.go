@@ -84,6 +84,7 @@ func runError(ctx context.Context, first error, errs []error) error {
 // run handles one topic until something lasting fails or ctx ends.
 func (s *subscription) run(ctx context.Context, handle Handler, watch *idleWatch) error {
 	defer s.returned()
+	defer s.feed.close()
 	for {
 		messages := s.leftover()
 		if len(messages) == 0 {

@@ -28,6 +28,10 @@ type ReadOptions struct {
 	// Follow makes [Client.Pages] and [Client.Messages] wait for more at the end of the topic. [Client.Read]
 	// ignores it.
 	Follow bool
+	// Stream makes [Client.Pages] and [Client.Messages] get what comes after the first page by a stream, in
+	// place of requests, if they follow; see the option [Stream] of a consumer. FirstOffset and EndOffset of
+	// such a page are those that were last heard of.
+	Stream bool
 }
 
 // Page is what one Read finds.
@@ -65,6 +69,8 @@ type reading struct {
 	incarnation string     // that is sent; empty until it is known
 	offset      int64      // of the next message
 	at          *time.Time // in place of offset, if it is set
+	feed        *feed      // in place of further pages, if it is set
+	last        Page       // the last one
 }
 
 func newReading(c *Client, topic string, opts ReadOptions) (*reading, error) {
@@ -143,7 +149,7 @@ func (r *reading) page(ctx context.Context) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	r.offset, r.at, r.incarnation = page.NextOffset, nil, page.Incarnation
+	r.offset, r.at, r.incarnation, r.last = page.NextOffset, nil, page.Incarnation, page
 	return page, nil
 }
 

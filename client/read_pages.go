@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 )
@@ -36,6 +37,10 @@ func (c *Client) Pages(ctx context.Context, topic string, opts ReadOptions) iter
 			end = maxOffset
 		}
 		r.opts.Wait = wait
+		if opts.Follow && opts.Stream {
+			r.feed = &feed{client: c, topic: topic, limit: opts.MaxMessages, maxBytes: opts.MaxBytes}
+			defer r.feed.close()
+		}
 		for err == nil {
 			page.cut(end)
 			if !yield(page, nil) || page.NextOffset >= end {
@@ -80,7 +85,7 @@ func (c *Client) Messages(ctx context.Context, topic string, opts ReadOptions) i
 func (r *reading) more(ctx context.Context) (Page, error) {
 	for failures := 0; ; {
 		began := time.Now()
-		page, err := r.page(ctx)
+		page, err := r.receive(ctx)
 		if err == nil {
 			if len(page.Messages) > 0 {
 				return page, nil
@@ -105,4 +110,22 @@ func (r *reading) more(ctx context.Context) (Page, error) {
 			return Page{}, err
 		}
 	}
+}
+
+// receive gets the next messages, by one request or from the stream.
+func (r *reading) receive(ctx context.Context) (Page, error) {
+	if r.feed == nil {
+		return r.page(ctx)
+	}
+	messages, err := r.feed.next(ctx, Position{Offset: r.offset, Incarnation: r.incarnation}, r.opts.Wait)
+	if errors.Is(err, errNoStreams) {
+		return r.page(ctx)
+	}
+	if err != nil {
+		return Page{}, err
+	}
+	r.offset += int64(len(messages))
+	r.last.Messages, r.last.NextOffset = messages, r.offset
+	r.last.EndOffset = max(r.last.EndOffset, r.offset)
+	return r.last, nil
 }

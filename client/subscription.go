@@ -24,6 +24,9 @@ type subscription struct {
 	polled   time.Time // when the last poll began
 	empty    bool      // it found nothing
 	failures int       // polls failed since the last one answered
+	feed     *feed     // in place of polls; nil without the option Stream
+	told     int64     // the position that the broker was told beside a stream
+	toldAt   time.Time // when
 
 	moving     chan struct{} // holds a token while Commit, Close or Seek sets the position
 	unanswered unanswered
@@ -153,7 +156,7 @@ func (s *subscription) fetch(ctx context.Context) ([]Message, error) {
 			}
 		}
 		s.polled = time.Now()
-		messages, err := s.consume(ctx, s.position(), s.cfg.maxMessages, s.cfg.maxBytes, s.cfg.wait)
+		messages, err := s.receive(ctx)
 		if err == nil {
 			s.failures, s.empty = 0, len(messages) == 0
 			return messages, nil

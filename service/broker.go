@@ -32,7 +32,8 @@ type Broker struct {
 
 	entry      sync.RWMutex // held for reading while a call comes in, for writing by Close
 	calls      sync.WaitGroup
-	closing    chan struct{}      // closed when Close begins: long polls end, calls are refused
+	closing    chan struct{}      // closed when Close begins: long polls and streams end, calls are refused
+	onClosing  closingHook        // tells callers of it
 	stop       context.CancelFunc // ends the background loops, and the resolving of unknown outcomes
 	background sync.WaitGroup
 	sweep      chan struct{} // asks the sweeper to look now
@@ -53,6 +54,7 @@ func NewBroker(store Store, config Config) *Broker {
 		positions: positions,
 		waiters:   &quota{requests: config.Limits.Waiters},
 		closing:   make(chan struct{}),
+		onClosing: newClosingHook(),
 		sweep:     make(chan struct{}, 1),
 	}
 	b.measured, _ = store.(Measured)
@@ -80,13 +82,14 @@ func NewBroker(store Store, config Config) *Broker {
 	return b
 }
 
-// Close refuses new calls, ends long polls, finishes what is queued, flushes positions and closes
+// Close refuses new calls, ends long polls and streams, finishes what is queued, flushes positions and closes
 // the store. When ctx ends first, what was not finished has an unknown outcome; the store is closed
 // all the same. Close may be called once.
 func (b *Broker) Close(ctx context.Context) error {
 	b.entry.Lock()
 	close(b.closing)
 	b.entry.Unlock()
+	b.onClosing.announce()
 	err := errors.Join(
 		fault.Point("shutdown.draining"),
 		waitFor(ctx, &b.calls),
@@ -116,6 +119,31 @@ func (b *Broker) enter() error {
 }
 
 func (b *Broker) leave() { b.calls.Done() }
+
+func (b *Broker) isClosing() bool {
+	select {
+	case <-b.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// closingHook calls functions when the broker begins to close.
+type closingHook struct {
+	announce context.CancelFunc
+	after    func(f func()) (stop func() bool)
+}
+
+func newClosingHook() closingHook {
+	ctx, announce := context.WithCancel(context.Background())
+	return closingHook{announce, func(f func()) func() bool { return context.AfterFunc(ctx, f) }}
+}
+
+// WhenClosing calls f, on a goroutine of its own, when Close begins, or at once if it has. Until then
+// nothing of it runs. stop takes that back, and reports whether it came in time: otherwise f was
+// called, and may not have returned. It is for those who wait for something else than the broker.
+func (b *Broker) WhenClosing(f func()) (stop func() bool) { return b.onClosing.after(f) }
 
 // renewed tells the operator of a topic that was given a new incarnation here (P13).
 func (b *Broker) renewed(ctx context.Context, head Head) {

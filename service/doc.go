@@ -28,7 +28,7 @@
 //   - P11: reads move nothing but consume without an offset. An offset that was trimmed or lies
 //     beyond the end is refused, never moved in silence.
 //   - P12: whatever says "this is the end" or "this does not exist" rests on rows read after the
-//     request arrived. A long poll holds nothing of the store while it waits.
+//     request arrived. A long poll, or a stream, holds nothing of the store while it waits.
 //   - P13: an incarnation tells lives of a topic's history apart. A topic of another database, restored
 //     or failed over, gets a new one first.
 //   - P14: no rule uses the wall clock, except looking up a time.
@@ -36,6 +36,6 @@
 // # Reading order
 //
 // message.go, errors.go, store.go; then produce: produce.go, committer.go, lanes.go, resolve.go,
-// plan_append.go; then consume: consume.go, mover.go, plan_move.go, read.go, topic.go, tail.go.
+// plan_append.go; then consume: consume.go, mover.go, plan_move.go, read.go, stream.go, topic.go, tail.go.
 // audit.go checks a store from outside these paths.
 package service

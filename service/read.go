@@ -170,6 +170,14 @@ func (b *Broker) sleep(ctx context.Context, v view, wait time.Duration) (left ti
 		return 0, ErrOverloaded
 	}
 	defer b.waiters.give(0)
+	return b.doze(ctx, v, wait)
+}
+
+// doze is sleep for who has a place among those who wait.
+func (b *Broker) doze(ctx context.Context, v view, wait time.Duration) (left time.Duration, err error) {
+	if wait <= 0 {
+		return 0, nil
+	}
 	b.topics.waiting(v.name, 1)
 	defer b.topics.waiting(v.name, -1)
 	began := time.Now()

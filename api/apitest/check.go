@@ -122,7 +122,7 @@ func (c *checker) check(r *http.Request, sent []byte, a *answer) error {
 	if a.status == 0 {
 		return errors.New("there is no answer")
 	}
-	if got := a.Header().Get("Cache-Control"); got != "no-store" {
+	if got := a.Header().Get("Cache-Control"); got != "no-store" && (got != "no-store, no-transform" || !a.isStream()) {
 		return fmt.Errorf("Cache-Control: %q", got)
 	}
 	if r.Method == http.MethodHead {
@@ -155,6 +155,9 @@ func (c *checker) check(r *http.Request, sent []byte, a *answer) error {
 		RequestValidationInput: input, Status: a.status, Header: header,
 		Body: io.NopCloser(bytes.NewReader(a.body.Bytes())), Options: input.Options,
 	})
+	if err == nil && a.isStream() {
+		err = c.document.checkEvents(a.body.String())
+	}
 	if err != nil || a.status < 300 {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // startBroker builds topiq, runs a broker on an empty store until the test
-// ends, and returns its URL.
-func startBroker(t *testing.T) string {
+// ends, and returns its URL. flags are more of them.
+func startBroker(t *testing.T, flags ...string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "topiq")
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", program, "./cmd/topiq")
@@ -25,7 +25,8 @@ func startBroker(t *testing.T) string {
 		t.Fatalf("go build ./cmd/topiq: %v\n%s", err, output)
 	}
 
-	broker := exec.CommandContext(t.Context(), program, "serve", "--addr=127.0.0.1:0", "--store=memory:", "--log-level=warn")
+	broker := exec.CommandContext(t.Context(), program,
+		append([]string{"serve", "--addr=127.0.0.1:0", "--store=memory:", "--log-level=warn"}, flags...)...)
 	// What the shell of a developer sets must not change what is tested.
 	broker.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "TOPIQ_") })
 	broker.Stderr = t.Output()

@@ -52,7 +52,7 @@ func (c *consumeCommand) Run(ctx context.Context, s streams) error {
 // read writes messages by pure reads.
 func (c *consumeCommand) read(ctx context.Context, broker *client.Client, out *messageWriter, page int) error {
 	left := c.most()
-	options := client.ReadOptions{From: client.Start(c.From), MaxMessages: int(min(int64(page), left)), Follow: c.Follow}
+	options := client.ReadOptions{From: client.Start(c.From), MaxMessages: int(min(int64(page), left)), Follow: c.Follow, Stream: c.Follow}
 	for page, err := range broker.Pages(ctx, c.Topic, options) {
 		if err != nil {
 			return err

@@ -20,8 +20,13 @@ func (c *consumeCommand) consume(ctx context.Context, broker *client.Client, out
 	if err != nil {
 		return err
 	}
-	consumer, err := broker.Consumer(ctx, []string{c.Topic},
-		client.From(client.Start(c.From)), client.MaxMessages(page), client.Name(c.Name))
+	options := []client.ConsumerOption{
+		client.From(client.Start(c.From)), client.MaxMessages(page), client.Name(c.Name),
+	}
+	if c.Follow {
+		options = append(options, client.Stream())
+	}
+	consumer, err := broker.Consumer(ctx, []string{c.Topic}, options...)
 	if err != nil {
 		return err
 	}

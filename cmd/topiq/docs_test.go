@@ -117,6 +117,7 @@ func languages() map[string]string {
 		"sh":     "TestDocumentedCommands",
 		"go":     "TestDocumentedCommands",
 		"ts":     "TestDocumentedTypeScript",
+		"js":     "TestDocumentedEventSource of api/browsertest",
 		"text":   "TestDocumentedCommands, where it follows a block of sh or go; else it is a drawing",
 		"python": "nobody: docs/clients.md says that it was run by hand",
 		"":       "nobody: what a block run by hand has written",

@@ -31,7 +31,7 @@ type limitFlags struct {
 	ReadingBytes           byteSize `default:"256MiB" help:"Most memory for all bodies that are being read at a time, in bytes; never less than two of the largest."`
 	IdleSeconds            int      `default:"60" help:"Time a connection may be idle between two requests, in seconds."`
 	Connections            int      `default:"0" help:"Most connections at a time, beyond which the one that has rested longest is closed for a new one; 0 is 25000, or the open files that the system grants less 1000 where that is less."`
-	WaitingPollers         int      `default:"20000" help:"Most calls that wait for a message at a time."`
+	WaitingPollers         int      `default:"20000" help:"Most calls that wait for a message at a time, open streams among them."`
 	QueueBytes             byteSize `default:"64MiB" help:"Most bytes that wait to be committed."`
 	QueueRequests          int      `default:"20000" help:"Most requests that wait to be committed."`
 }

@@ -1103,6 +1103,19 @@ type ListProducersParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// StreamMessagesParams defines parameters for StreamMessages.
+type StreamMessagesParams struct {
+	// Offset Begin with the message at this offset. It has no default; only `Last-Event-ID` stands for it.
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Incarnation The incarnation of the topic that the client knows. If the topic has another one by now, the answer is
+	// `incarnation_changed`.
+	Incarnation *Incarnation `form:"incarnation,omitempty" json:"incarnation,omitempty"`
+
+	// LastEventID Go on behind this event.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
 // ConsumePostJSONRequestBody defines body for ConsumePost for application/json ContentType.
 type ConsumePostJSONRequestBody = ConsumeRequest
 

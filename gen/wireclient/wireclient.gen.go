@@ -497,6 +497,39 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /topics/{topic}/producers (the `ListProducers` operationId).
 	ListProducers(ctx context.Context, topic TopicPath, params *ListProducersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StreamMessages Stream messages
+	//
+	// Sends the messages of a topic from `offset` on, and then each message as soon as it is stored, as
+	// Server-Sent Events. A pure read: nothing is registered and nothing moves. It works with the EventSource
+	// of browsers, and with `curl -N`.
+	//
+	// | event | data | |
+	// |---|---|---|
+	// | `message` | the object that `GET /topics/{topic}/messages` has in `messages`, on one line | The next message. Without a gap, unless a `trimmed` says so. |
+	// | `caught-up` | `next_offset`, `incarnation` | All that was stored was sent. The stream goes on with what is stored from now on, and says so again after it. |
+	// | `trimmed` | `first_offset`, `incarnation` | Retention was faster than this reader: what comes next is the message at `first_offset`, and those before it are gone. |
+	// | `error` | a failure, like the answer to any other call | The stream ends. |
+	//
+	// A comment comes at once, and whenever there was nothing to send for 15 seconds.
+	//
+	// Every event but `error` has an `id`, `OFFSET.INCARNATION`: what the reader has seen of the topic ends with
+	// this offset. (There is none while nothing was ever stored.) A reader that was cut sends the last one as
+	// `Last-Event-ID`, which browsers do by themselves, and goes on behind it: nothing is left out and nothing
+	// comes twice. The header wins over `offset` and `incarnation`. If the topic has another incarnation by
+	// then, the answer is `incarnation_changed`. If messages behind it were trimmed meanwhile, the stream
+	// begins with `trimmed`, as it would have said if it had not been cut.
+	//
+	// Until the first event, refusals are answered with their own status. An `offset` below the first one still
+	// stored is `offset_trimmed`, and one above the end is `offset_out_of_range`. Afterwards they are an
+	// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unavailable` for
+	// a broker that shuts down or whose store does not answer. Connect again, and the answer says what lasts.
+	//
+	// A reader that does not take what is sent within the time for an answer loses the connection. Open streams
+	// count among the waiting pollers; beyond their limit, the answer is `overloaded`.
+	//
+	// Corresponds with GET /topics/{topic}/stream (the `StreamMessages` operationId).
+	StreamMessages(ctx context.Context, topic TopicPath, params *StreamMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // Consume Take messages (GET)
@@ -1206,6 +1239,49 @@ func (c *Client) ReadMessages(ctx context.Context, topic TopicPath, params *Read
 // Corresponds with GET /topics/{topic}/producers (the `ListProducers` operationId).
 func (c *Client) ListProducers(ctx context.Context, topic TopicPath, params *ListProducersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListProducersRequest(c.Server, topic, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StreamMessages Stream messages
+//
+// Sends the messages of a topic from `offset` on, and then each message as soon as it is stored, as
+// Server-Sent Events. A pure read: nothing is registered and nothing moves. It works with the EventSource
+// of browsers, and with `curl -N`.
+//
+// | event | data | |
+// |---|---|---|
+// | `message` | the object that `GET /topics/{topic}/messages` has in `messages`, on one line | The next message. Without a gap, unless a `trimmed` says so. |
+// | `caught-up` | `next_offset`, `incarnation` | All that was stored was sent. The stream goes on with what is stored from now on, and says so again after it. |
+// | `trimmed` | `first_offset`, `incarnation` | Retention was faster than this reader: what comes next is the message at `first_offset`, and those before it are gone. |
+// | `error` | a failure, like the answer to any other call | The stream ends. |
+//
+// A comment comes at once, and whenever there was nothing to send for 15 seconds.
+//
+// Every event but `error` has an `id`, `OFFSET.INCARNATION`: what the reader has seen of the topic ends with
+// this offset. (There is none while nothing was ever stored.) A reader that was cut sends the last one as
+// `Last-Event-ID`, which browsers do by themselves, and goes on behind it: nothing is left out and nothing
+// comes twice. The header wins over `offset` and `incarnation`. If the topic has another incarnation by
+// then, the answer is `incarnation_changed`. If messages behind it were trimmed meanwhile, the stream
+// begins with `trimmed`, as it would have said if it had not been cut.
+//
+// Until the first event, refusals are answered with their own status. An `offset` below the first one still
+// stored is `offset_trimmed`, and one above the end is `offset_out_of_range`. Afterwards they are an
+// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unavailable` for
+// a broker that shuts down or whose store does not answer. Connect again, and the answer says what lasts.
+//
+// A reader that does not take what is sent within the time for an answer loses the connection. Open streams
+// count among the waiting pollers; beyond their limit, the answer is `overloaded`.
+//
+// Corresponds with GET /topics/{topic}/stream (the `StreamMessages` operationId).
+func (c *Client) StreamMessages(ctx context.Context, topic TopicPath, params *StreamMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStreamMessagesRequest(c.Server, topic, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2427,6 +2503,94 @@ func NewListProducersRequest(server string, topic TopicPath, params *ListProduce
 	return req, nil
 }
 
+// NewStreamMessagesRequest constructs an http.Request for the StreamMessages method
+func NewStreamMessagesRequest(server string, topic TopicPath, params *StreamMessagesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "topic", topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/topics/%s/stream", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Incarnation != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "incarnation", *params.Incarnation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LastEventID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -2907,6 +3071,41 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /topics/{topic}/producers (the `ListProducers` operationId).
 	ListProducersWithResponse(ctx context.Context, topic TopicPath, params *ListProducersParams, reqEditors ...RequestEditorFn) (*ListProducersReply, error)
+
+	// StreamMessagesWithResponse Stream messages
+	//
+	// Sends the messages of a topic from `offset` on, and then each message as soon as it is stored, as
+	// Server-Sent Events. A pure read: nothing is registered and nothing moves. It works with the EventSource
+	// of browsers, and with `curl -N`.
+	//
+	// | event | data | |
+	// |---|---|---|
+	// | `message` | the object that `GET /topics/{topic}/messages` has in `messages`, on one line | The next message. Without a gap, unless a `trimmed` says so. |
+	// | `caught-up` | `next_offset`, `incarnation` | All that was stored was sent. The stream goes on with what is stored from now on, and says so again after it. |
+	// | `trimmed` | `first_offset`, `incarnation` | Retention was faster than this reader: what comes next is the message at `first_offset`, and those before it are gone. |
+	// | `error` | a failure, like the answer to any other call | The stream ends. |
+	//
+	// A comment comes at once, and whenever there was nothing to send for 15 seconds.
+	//
+	// Every event but `error` has an `id`, `OFFSET.INCARNATION`: what the reader has seen of the topic ends with
+	// this offset. (There is none while nothing was ever stored.) A reader that was cut sends the last one as
+	// `Last-Event-ID`, which browsers do by themselves, and goes on behind it: nothing is left out and nothing
+	// comes twice. The header wins over `offset` and `incarnation`. If the topic has another incarnation by
+	// then, the answer is `incarnation_changed`. If messages behind it were trimmed meanwhile, the stream
+	// begins with `trimmed`, as it would have said if it had not been cut.
+	//
+	// Until the first event, refusals are answered with their own status. An `offset` below the first one still
+	// stored is `offset_trimmed`, and one above the end is `offset_out_of_range`. Afterwards they are an
+	// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unavailable` for
+	// a broker that shuts down or whose store does not answer. Connect again, and the answer says what lasts.
+	//
+	// A reader that does not take what is sent within the time for an answer loses the connection. Open streams
+	// count among the waiting pollers; beyond their limit, the answer is `overloaded`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /topics/{topic}/stream (the `StreamMessages` operationId).
+	StreamMessagesWithResponse(ctx context.Context, topic TopicPath, params *StreamMessagesParams, reqEditors ...RequestEditorFn) (*StreamMessagesReply, error)
 }
 
 // ConsumeReply429Headers the declared response headers of an HTTP 429 response for Consume
@@ -5707,6 +5906,131 @@ func (r ListProducersReply) ContentType() string {
 	return ""
 }
 
+// StreamMessagesReply429Headers the declared response headers of an HTTP 429 response for StreamMessages
+type StreamMessagesReply429Headers struct {
+	RetryAfter *string
+}
+
+// StreamMessagesReply503Headers the declared response headers of an HTTP 503 response for StreamMessages
+type StreamMessagesReply503Headers struct {
+	RetryAfter *string
+}
+
+type StreamMessagesReply struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *InvalidRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *ReadForbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *TopicNotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *IncarnationChanged
+	// JSON410 the response for an HTTP 410 `application/json` response
+	JSON410 *OffsetTrimmed
+	// JSON416 the response for an HTTP 416 `application/json` response
+	JSON416 *OffsetOutOfRange
+	// JSON421 the response for an HTTP 421 `application/json` response
+	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ReadUnavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *StreamMessagesReply429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *StreamMessagesReply503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r StreamMessagesReply) GetJSON400() *InvalidRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r StreamMessagesReply) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r StreamMessagesReply) GetJSON403() *ReadForbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r StreamMessagesReply) GetJSON404() *TopicNotFound {
+	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r StreamMessagesReply) GetJSON409() *IncarnationChanged {
+	return r.JSON409
+}
+
+// GetJSON410 returns the response for an HTTP 410 `application/json` response
+func (r StreamMessagesReply) GetJSON410() *OffsetTrimmed {
+	return r.JSON410
+}
+
+// GetJSON416 returns the response for an HTTP 416 `application/json` response
+func (r StreamMessagesReply) GetJSON416() *OffsetOutOfRange {
+	return r.JSON416
+}
+
+// GetJSON421 returns the response for an HTTP 421 `application/json` response
+func (r StreamMessagesReply) GetJSON421() *HostNotAllowed {
+	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r StreamMessagesReply) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r StreamMessagesReply) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r StreamMessagesReply) GetJSON503() *ReadUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r StreamMessagesReply) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StreamMessagesReply) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StreamMessagesReply) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StreamMessagesReply) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ConsumeWithResponse Take messages (GET)
 //
 // There are three ways to consume.
@@ -6328,6 +6652,47 @@ func (c *ClientWithResponses) ListProducersWithResponse(ctx context.Context, top
 		return nil, err
 	}
 	return ParseListProducersReply(rsp)
+}
+
+// StreamMessagesWithResponse Stream messages
+//
+// Sends the messages of a topic from `offset` on, and then each message as soon as it is stored, as
+// Server-Sent Events. A pure read: nothing is registered and nothing moves. It works with the EventSource
+// of browsers, and with `curl -N`.
+//
+// | event | data | |
+// |---|---|---|
+// | `message` | the object that `GET /topics/{topic}/messages` has in `messages`, on one line | The next message. Without a gap, unless a `trimmed` says so. |
+// | `caught-up` | `next_offset`, `incarnation` | All that was stored was sent. The stream goes on with what is stored from now on, and says so again after it. |
+// | `trimmed` | `first_offset`, `incarnation` | Retention was faster than this reader: what comes next is the message at `first_offset`, and those before it are gone. |
+// | `error` | a failure, like the answer to any other call | The stream ends. |
+//
+// A comment comes at once, and whenever there was nothing to send for 15 seconds.
+//
+// Every event but `error` has an `id`, `OFFSET.INCARNATION`: what the reader has seen of the topic ends with
+// this offset. (There is none while nothing was ever stored.) A reader that was cut sends the last one as
+// `Last-Event-ID`, which browsers do by themselves, and goes on behind it: nothing is left out and nothing
+// comes twice. The header wins over `offset` and `incarnation`. If the topic has another incarnation by
+// then, the answer is `incarnation_changed`. If messages behind it were trimmed meanwhile, the stream
+// begins with `trimmed`, as it would have said if it had not been cut.
+//
+// Until the first event, refusals are answered with their own status. An `offset` below the first one still
+// stored is `offset_trimmed`, and one above the end is `offset_out_of_range`. Afterwards they are an
+// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unavailable` for
+// a broker that shuts down or whose store does not answer. Connect again, and the answer says what lasts.
+//
+// A reader that does not take what is sent within the time for an answer loses the connection. Open streams
+// count among the waiting pollers; beyond their limit, the answer is `overloaded`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /topics/{topic}/stream (the `StreamMessages` operationId).
+func (c *ClientWithResponses) StreamMessagesWithResponse(ctx context.Context, topic TopicPath, params *StreamMessagesParams, reqEditors ...RequestEditorFn) (*StreamMessagesReply, error) {
+	rsp, err := c.StreamMessages(ctx, topic, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStreamMessagesReply(rsp)
 }
 
 // ParseConsumeReply parses an HTTP response from a ConsumeWithResponse call
@@ -8968,6 +9333,125 @@ func ParseListProducersReply(rsp *http.Response) (*ListProducersReply, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListProducersReply503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseStreamMessagesReply parses an HTTP response from a StreamMessagesWithResponse call
+func ParseStreamMessagesReply(rsp *http.Response) (*StreamMessagesReply, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StreamMessagesReply{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest InvalidRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ReadForbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest TopicNotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest IncarnationChanged
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest OffsetTrimmed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON410 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 416:
+		var dest OffsetOutOfRange
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON416 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 421:
+		var dest HostNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON421 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ReadUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers StreamMessagesReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers StreamMessagesReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -102,6 +102,9 @@ type ServerInterface interface {
 	// ListProducers List the producers of a topic
 	// (GET /topics/{topic}/producers)
 	ListProducers(ctx echo.Context, topic TopicPath, params ListProducersParams) error
+	// StreamMessages Stream messages
+	// (GET /topics/{topic}/stream)
+	StreamMessages(ctx echo.Context, topic TopicPath, params StreamMessagesParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -599,6 +602,55 @@ func (w *ServerInterfaceWrapper) ListProducers(ctx echo.Context) error {
 	return err
 }
 
+// StreamMessages converts echo context to params.
+func (w *ServerInterfaceWrapper) StreamMessages(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "topic" -------------
+	var topic TopicPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "topic", ctx.Param("topic"), &topic, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamMessagesParams
+	// ------------- Optional query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", ctx.QueryParams(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter offset: %s", err))
+	}
+
+	// ------------- Optional query parameter "incarnation" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "incarnation", ctx.QueryParams(), &params.Incarnation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter incarnation: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = &LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StreamMessages(ctx, topic, params)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -651,6 +703,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/topics/:topic", wrapper.DeleteTopic, options.OperationMiddlewares["deleteTopic"]...)
 	router.GET(options.BaseURL+"/topics/:topic", wrapper.DescribeTopic, options.OperationMiddlewares["describeTopic"]...)
 	router.GET(options.BaseURL+"/topics/:topic/messages", wrapper.ReadMessages, options.OperationMiddlewares["readMessages"]...)
+	router.GET(options.BaseURL+"/topics/:topic/stream", wrapper.StreamMessages, options.OperationMiddlewares["streamMessages"]...)
 	router.GET(options.BaseURL+"/topics/:topic/consumers", wrapper.ListConsumers, options.OperationMiddlewares["listConsumers"]...)
 	router.GET(options.BaseURL+"/topics/:topic/producers", wrapper.ListProducers, options.OperationMiddlewares["listProducers"]...)
 	router.POST(options.BaseURL+"/producer/register", wrapper.RegisterProducer, options.OperationMiddlewares["registerProducer"]...)
@@ -4775,6 +4828,218 @@ func (response ListProducers503JSONResponse) VisitListProducersResponse(w http.R
 	return err
 }
 
+type StreamMessagesRequestObject struct {
+	Topic  TopicPath `json:"topic"`
+	Params StreamMessagesParams
+}
+
+type StreamMessagesResponseObject interface {
+	VisitStreamMessagesResponse(w http.ResponseWriter) error
+}
+
+type StreamMessages200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response StreamMessages200TextEventStreamResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type StreamMessages400JSONResponse struct{ InvalidRequestJSONResponse }
+
+func (response StreamMessages400JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response StreamMessages401JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages403JSONResponse struct{ ReadForbiddenJSONResponse }
+
+func (response StreamMessages403JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages404JSONResponse struct{ TopicNotFoundJSONResponse }
+
+func (response StreamMessages404JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages409JSONResponse struct{ IncarnationChangedJSONResponse }
+
+func (response StreamMessages409JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages410JSONResponse struct{ OffsetTrimmedJSONResponse }
+
+func (response StreamMessages410JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(410)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages416JSONResponse struct{ OffsetOutOfRangeJSONResponse }
+
+func (response StreamMessages416JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(416)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages421JSONResponse struct{ HostNotAllowedJSONResponse }
+
+func (response StreamMessages421JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response StreamMessages429JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages500JSONResponse struct{ InternalJSONResponse }
+
+func (response StreamMessages500JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages503JSONResponse struct{ ReadUnavailableJSONResponse }
+
+func (response StreamMessages503JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// Consume Take messages (GET)
@@ -4855,6 +5120,9 @@ type StrictServerInterface interface {
 	// ListProducers List the producers of a topic
 	// (GET /topics/{topic}/producers)
 	ListProducers(ctx context.Context, request ListProducersRequestObject) (ListProducersResponseObject, error)
+	// StreamMessages Stream messages
+	// (GET /topics/{topic}/stream)
+	StreamMessages(ctx context.Context, request StreamMessagesRequestObject) (StreamMessagesResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -5676,248 +5944,292 @@ func (sh *strictHandler) ListProducers(ctx echo.Context, topic TopicPath, params
 	return nil
 }
 
+// StreamMessages operation middleware
+func (sh *strictHandler) StreamMessages(ctx echo.Context, topic TopicPath, params StreamMessagesParams) error {
+	var request StreamMessagesRequestObject
+
+	request.Topic = topic
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StreamMessages(ctx.Request().Context(), request.(StreamMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StreamMessages")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StreamMessagesResponseObject); ok {
+		return validResponse.VisitStreamMessagesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3fdts2l++r4GhmrbY5tCLZjuvIF7P8penXzEnSTuJO13xVxoRFSOKYAhQCsqJmvNZczvU8xDzY9yRn",
-	"YW8ABElQoiw5TVNfNbVIEH829v/92x87IzGbC864kp3Bxw77QGfzjMG/6XzOeHI5EnycpSOl/3RDswXT",
-	"/xiJhHUGtUeizoxJSSf6NzVlRIl5OiKpJFwospyynBH2Yc5GiiWdqMPZB3UpxmPJVGdwfBh1pKJqITuD",
-	"zpim2SJnndvbqDMSXC5mLL/kQl2OxYInoZkEnipNBibylcgTlsuvyJTqKRH7EukfnvQ6Td/PhZSXIk8n",
-	"KQ9+2f/d/2bO3i+YVJKMczEjQk1ZTmSqmCQ0ZyRn44WEbQh+dSzyqzRJWPCTxY/1Db9mnGR0dC0JJXIk",
-	"5qwTwUzSnCX6xJIZTDP40amQCjaQZplYsuBG154pTyGVRD9BOJ0xe/CS5TcsIfr4m76c8hHNOVWp4Jej",
-	"KeWT8MdDj5Ve1ufR6yfH7HT8lJ5cffvk8Ki2R9NUKpGviBiTgkZndEWm9IaRYtiGiSqWc5qFZ2d+879o",
-	"/0hYnovcHAaT6jLVx/E0ORyfjPpXpz327TE9etL82RuapcmleTn89fIjUWecsiyxxB+4Dqkks1TKlE+a",
-	"PmveuFRCXGY0n7DQh+sPRZ0Z/XB5tVKakfR7x6dPvj3xP0+J+beeghKC2NeCk+Di0r1a/7r3a+Wgc0OA",
-	"7mPK3fimTyEzurxi0zTMZsoPVCnL8ZNUkvEihxtPs5zRZNWxg3cGx731XxcLzRUvc02Ha+ZQeqw6E3xG",
-	"z4NeiRsGhM54e6ZrvqHydDZj63bCPqGpLZfFyIe96pTsKSypJDmbiZvmSyYWaiRm7HLBr7lYBllg9ZHa",
-	"BuDvegeKR8Ifu2F5JmjSsMzi1/IFEmS2GE3JUuTX+iNLmqo1F2mei2QxYvnlmPFR+EvVR6IOm4vRtDM4",
-	"Kl+djCotSJiUqeD69lwTPcmNX14rPgNPbRaf9qW14jOnil1m6SxV4WWXfq9tMeUrYuVo4xcMQ1XpjIlF",
-	"kDdWH6lSy5VIViRJExBXNM/TG0ZSTvTjG7+6jjXWHyqxxtOj09OT3mlwNm04o2TvLyd0Hvqy/SnqWIXr",
-	"UrL3eOOLr5l/SXLFxiLXbCKVRLL3oKFskA36CzkDHabh++bXEvly1IMsM9CUZD/agTE7g+N+0xeVyLWg",
-	"GS+yoPwt/V7dVP0js5Qr53TESMbGqml1QPGX7EMqUTGufqv0+5qr4p5Y85W1N7P6SJOQK3+36YMLThdq",
-	"KvL0t/CxlX4v8x3QLoyCmUridMrmL93QNKNXGWv4kPs5fFSJYKg+Ui6XzfzNcPdLwyxDX/IfcFz1sGkj",
-	"LWddpmqKtGnfbPi+XMznItc3bMaSlF6q1bxhycEn/XlIxhNC5/MsHYE6+/g/pGgQXFpdZ1Qftv7EG6by",
-	"1flYsVz/X8LkKE/nRiH+QSyRkS6nImNEspHgieYuILSKq8+I1g0IVYrN5qoLrAOswc6g09eTGE3ZjOrx",
-	"5/qZXI/977/2D56++7V38PTdx150dPuPnaiD6+9IlWvuATOd05zOmDKThXm++K4+0x95tiJpUigtqSSC",
-	"sy65mDKiuTNjyKLhVnVB9e8MOu8XLNcKlrY5NKnCNvjz/cecjTuDzj88Lozdx/irfPziOzjGZ0Z1C03L",
-	"fN3YC1bJiwiVhjZZQq5WJFX6VkxSqXI4vNIOahEZnq6zXNOkZKqpfMG2XMQL3xAKrqJ4oGz+qClVuLos",
-	"ZVwRfWVkl7zwn5nCepF/C870krlYRvAE7gNJ5ZDHASMt7g55w2n5xlvr5Xrv6HW/1OrDGsJnXOUpA5I3",
-	"E6WKzIRUXfIdG9NFpki/12uiJ1BOSnMbi3xGFRp3J8co09PZYqaNnV5Pa74pN//vroO2Aycsh/m+oh/+",
-	"ghpA45RBQ9Bn5ER0bfIRQQZgnk35KFskLCnWdExepX/pknNFMkal0oc25J7l5YiX3TBu7lyqmo+q0Fza",
-	"bUah3qzfjgtNXj9RNQ0TLbgSfGotsyaUeHbKcz2Mm7G1fO92q17rQdwE/wU2Y/cZVjZ1T1P8hYZuAN7f",
-	"miG8YipC5r+Ya7oCRhsQEWORI/+1FNV4R/RgLanixL8fvQBBgHIt54JLvCHn4GR85rkhR4IrxpVxUpaF",
-	"5WYnZmg/7SuPq8+D3tnqKL73RXP5GOLKqPEASAUsZsLZsrCNxSJDCTdhisROdUerOu6S2DPfY7A7NeNO",
-	"1ZDjqxMG97cQaHfctgZ/3NqtC70T8qmsHaT89H52PySQ8ARauQLPiD8C7DpIykWea1GpL8iQx6WJxwOr",
-	"JsBocKCCXNHR9RmJvdNDfWI2S5ViiRnJO7xky1O7ogp1YLmYzajmVp1ftBZrPxmRGISZ/odj5jEROYn1",
-	"BY717XZaa9mr+u34aPSU9tmTq8Pk+BTMfSuZOoNfP3ZGOaOaUuHOH/YOTw56Rwe9/kXv6eCoN+j1/lbS",
-	"c39gWSYqLrF5LpJLw07kVMwP+s4g7N1GG7/Q975weUUlOznuDDrn58+f+d/p377z/s/3fsnFaMSkNB5H",
-	"NdW6a30nC0U2IkZj0ip7lfffaRPbzGyeUYxCFPP6Sf/pDDQyM1hpBm0Opu0sQyfXX39ywXW0vtXmHrxh",
-	"cpGp0N2GxQ/8xYNaHpv/QdouU0XcJT9qobhMJXO/yTgi2upZkbQkMoEOiuttWC4z9pLz9060rSp4+fbm",
-	"r4X63pr1W9zicMBrLdcMvBL2Lqwdpfr8frhvZVTkvIW1vRhNzb0hcX0ZoacLA0zkIPquWCb4xGjIaJ/g",
-	"iHgcPzCaqelqy1OYFm+5u7QLKeMsmin535jswmyFVK+FOi8icNtMOhDAW3vktRf2c+bVYY24jfXiYmu2",
-	"OAcPqM+gg17l4prlsA+ejfesUEB+DxXmD6OD4LYV8cmtNqt4bcMOmQf3tS04XDwglKCNYfYBSeGMhIM5",
-	"XRIXcdSYjFNtrqQKnPbu5a8kycTEbQw4MN8UAdSttqcWft2wS+Xn97VZpVFhz5xCopnhjM2uMPpofPcR",
-	"mdFMm2IsiezWRSRnc9AJ9CtiATueKjnkoBvKLokhcBzDvZTGI3AbdV6jNLwQRr79XmKtHA9eO4D36IM8",
-	"1CMWGxIPCCiTzlBpUGfPrBZEIGRraOFHUId+XKgfx29snHoLWmiIdLexDEvv7OdEAiMb3jwXMgVnaTWQ",
-	"Xtb462a5eaxLwNdN6JCPaZqJG30U2mLPhFQkoYpGKPjMKzKdcLyOpX2+KMLw22+yF8Nvs7/28b1urRk0",
-	"HpCc6enrLZ0WeQDEzw8AOkyl23vgR0Vqgdte9J6AT1OqNMswbGQJ9CeMTf/+7o9A5H/tMNXny2Heta/a",
-	"50JRsbUvlp/+AzldKpsFErEhP+KMxLC84FAkLm1BPPACgUOuKXVKEy8YSFZMbRjQHEY8IMEgu7ZYvSD7",
-	"2ZDHfqDeDQohuUK9M2R9IcRLm3OwBVkH07nWUkb9jabUh7XD1N/YD5HVpheXfAF6E+HPwHW57/TyFEj/",
-	"ZT/9At8c8uqrWs5Gxgvgu9FARkjGVaQ1UchssCkslgTKp5h/71jCFoe4M0PZy87Xbx6QdZxyqSgfsZiU",
-	"tBDCaJ6l3r00l1+rmN2GizTkNbq/q0slnATVbtv+2C6V+jIMlRcxXfuKfTQiNJNiyNETRtKENCmUWuG0",
-	"p2iTfTECDmFFzX5tCB+P8Q1V7GWRC7bFCVbTyNazG//h/Wy5P6TewWpy2hlR+YrQidaoIQGBxJCTcQAK",
-	"IHjWq+kaBy5fIzQp8/RjL7MD5vWG0eR7Pzl8i00sJZWv3cHiyf1snxvPUd81416KT5aJJRLLiGaZYc5p",
-	"zhLHFCCXXTNWSG4HF5Heip/LaUbbqMelvM/1qnHxaD2zaYNmVTy7J43azcWSYSANFRQa92Wz58G0qsje",
-	"YXSZEKloruSQC/1PMZddcrGWriFZYF+UDVfpokjj3IY/1JNA22kk5vk9cYnyqL5CEc4uNXSMC7+bUvf5",
-	"aGPtFKq6Kqb34C17/8Ylk26x+nIW6kbzyDy6n/UWA2rDo5LZ+vV1ypPI5vHkxuktv9EbgZYqWfAEtkPr",
-	"TVrn7xLjYoMc+ZI5+xZTW783ma/bbFAlaXb9FvkP72mTvCFLjKiWigt0AKk2z13a7RYLrWbsttDLzMP7",
-	"VMpwSDBEjYo0xhMGHQl/LRZ6R3X2j6WFOhGDQt8mREgG2WZ6L36uZCVvsRXVhOZN0rh4eD+b4A9p2R1K",
-	"0iXlSgIZXDMeEcoTf384Q2+tVZvBs282w6UJv2JJSi9MOvFWm9KUk7xhe4Kv7WujQoNXJITeibi6OhQQ",
-	"v+SpYndVfKs1nOujDv7D1VLMz1hrPtusNQ957K8O2NRVLpaS5WSupZYYO0EmU8WIZBzdsUYOwSnsoHPX",
-	"C7vWK96V52vlWg9qe5PaHlf2rjTaUh8rXdIVWU7TDAjEpaE5VmXHHrmkxHHKEyIWasiXUwZEkiqt2HbJ",
-	"GwgphiwEIni2wjRFzfmvWBF+vMpSnmSr/dkQ7qRgmIYU6/OiHhRyJyXqaJFWyaWiPKF5QjBVCGtA5jRJ",
-	"4HDOMykwS+jM5mCTPnmV/kVfGxhEm/ku81X/BRNfXzI+UdPOoH/09LTfO66WSESdDwdilkLZxaozGNNM",
-	"Mvu331guMCW4SCzyYth6anpdNPspF3OWq1Qv2Yww9/70sVRn0KKcoJIVtkVCfmQy5puT25tz2msJ+Tul",
-	"2peK7T7bVPsdE+iLXLxQarqp59DKNrth+QrtiyvmJAe+fGYXDFgFWk1Zv/lPe71v+0+fHj45/va49/Rp",
-	"f31Kt/GbtktmjzCZ/NPksu+Qpu6n7P/q0vj9W/bOvSWu/oONVMe/wpAHVlvkT+WQPJyJNOHR2ZX+NyZr",
-	"lKIccFzkuT5eAzOhObt9uUhxRHKrcAUvPbQ6mV+mDNNp/I95pqm/fwlV7MDUy1YKwEq8fUOKHDy2E+/Z",
-	"kBpi37pgH5T3uMsYXv8WipRbP203dOnsr2drckrJOcSKtNShJhMDTwxKLBSbbdyul2LyqkhumdEPL/At",
-	"wxjNKdA8pysQMRNxoP92IK/T+YGYo9g4mAvIwbJlJy0lURPL+aU5N5aYXN1pTQqYaFmixdoCKvyWXo7u",
-	"AJUHJbQymgw5lUUKPURHwY+2gZNuy6+8lOZ2PAvSndc/+pa9hydNEumGhzHD9C0+XOU2Zgx3DuULs4bv",
-	"5M+5wiqmunKw1Xq31iYyOlkjg41HrEoSWul0ZLFiar9CKaNSXUrGeAPrSxVwO/2Ylv95QsS4PdMrrsi6",
-	"zcEEn9oBl4tC3SnrTVx3uoVYeTjez+p493zttyaPBVcmhJ4008iCt1LalwDjdQNWZ8mPbcL5ez3EPW+b",
-	"XmLjDv3Mc0Yb90emv7FWNo0v/O6fyve6QbDG4P6Amgg+67tZn+2ZT2Vu8OLGKYWPzNMFqz4ArXsxPmJg",
-	"F8yZmGdAuLVrfqft3creaTqLAtUKBwvtwXcsY3/6PVjk9CrNUrUK8XmqCOWF+W2tGLnIb9IbJrvaPJqJ",
-	"fAUpf8Y4XvhQCF9JIpacjHIqp2fGYT/RBtHSWEdD7nxw6HgbyxUfgWsVXioXNIBzzdhwMzqappAsmDP0",
-	"m2IkMZMC3siElPg2VUNunwZNl3HNEH7t4OQ1Q9EfhTJyO5K3WcVRPrf5oIEi9gUUD4gxocDHE5cQ9JW0",
-	"aVtd8pyOplCybBO5ABWCTNOJgYXYL3ezLtXajNHaBRBFmnXJL9N0NCVjOlKIrojmVsLmTNv+gpN4JBIG",
-	"aThVqZewln7dZ/rRWwcgs/4d3OjbKvxSKwvB4PZVl1wp/8DSmFD9h/VrLnPBJ8EbXcZqa6vC7GCUN7vh",
-	"aimcEanlEeBSwasYaWMabyHE0EKO152pbkueSV4oSZYiT6BKgq5MDnNw50vwe203ftvnfYjJOhVhxdWZ",
-	"Te4z7Mm8E6ygCi2k4NfVL7io1ZkXgnIAMx5CaVjY7NmQNpd3s2qY+FBMIUHjs4EgB80ZlZjaSgvOpB9H",
-	"niQVvcrYQLPVSU5nEkglZ9kKEyXZrEtes6Uma2lDJTRJWHJGVA7BFT7kJphj8Xe0FPnh4uIngusoy4Y6",
-	"IGgF3cuHka2g2NZRx4IIgUHU3RIiZxm4TE1FUgGPrUPzVaDV6riIVUSvAusujA9bBe2sQVc2whiXgPtC",
-	"YH6NmF5hkM4AeG4JKK8ChugBypZwKMvgaXUozFIaT0gNKF+KOpvLlnQlSWzQxkBsWqqyCGShYX8o/Lxh",
-	"0+Bj/Z3yl9/OaJZpTQwMKQqwGRCEc5CxEGSB0NvRoQN20krVKfl/GInDskX9JyjcBjYzox/8eRwdVu93",
-	"SwepKydvtBL3Z46FeFAInuycazY+SW8Yh3LOq5XHwbvkRYLsh4PJjqS2X3G5LewYtdnpL5QRldJp0+2q",
-	"g7qVuOohxsjc/wdo8wUfi6ZDS0omxLqD84wNrdvxScobhIG5gwSfGTg7IyKxfJ+lymBTzIVUkxyyIAOT",
-	"xorcjYEAfOrultqCSzpuWgdTKuUTqRWDschHRpQvGdVyXL+nVrU4B9CbMQZcLKO2ulLIohKwuI06NyyX",
-	"jSRlfiwbV4E9bJL3dnB3iJFPBW7n3d6ELiPs+79acIiqpmjVVSTrBU+VUcyVSQaUdLVnvfWlI5f6huGC",
-	"3CnWLSG0kVFNv0wwSNqK8nAHbqPyCDP6Ybu3R4JzNtIzltu9iNHFy6tMjK4LK2P79+/8ppFC272bJhm7",
-	"NMHp7d78Dyn4ZcLmarrde0ABdztZfHXrI3XB1e23Vt+Qy8zw821eBD/rXb6ILzqw6a3ezRlNLq9EsjLE",
-	"P2e5Odu7jnMnyoDXDVHeeYCUT+6yfVY73uFVP6je/u0lTdXdVmuy7i7nIstapCf4L1fESnnxVcIPrLBM",
-	"4DVOUmFK1bvrX8gozLgD3LiyVUHGWeIuYYIKUenaG1AlqwrvK3P++qmUr3TtnoYFs1Q2JCrXxUThASj4",
-	"b5NwUY6hb8y5MN6edvHTewkPNu+Oradt3J32M7f2eft9tB9vv4973Z1iwk27AwGVnbbGpYXsEDqRzWCz",
-	"MiISnA7G2Evzwg3a6gjs/DbsfNMWmvkF96/ISgq5T0uJAF1ywT5A6rE22D3YPls35f3NovedEfaBjhR4",
-	"zZhJc88D6myrxLZPm9T2aVLTtnUW31uqU4V4XJaCdzIhAnptplIlHQuy3CdKkP7hKRlNaU5HiuVyQDKm",
-	"EJQzSSep0v8VKsLEBDkSOYvIdDWfMg4ldiTuxuAfgnKTbjfuDvlrcBqBgZak4zHEsrKVNpdwaDKiEu1a",
-	"/JlxxK0zPtf1zggfL//84G/04LfewdPu5cG7j/2of3gaQs230D+hnShQiXjhS7lwkDiWqAtPCwTpTEug",
-	"3n5NTsPLvSu/NimgivdfYJaSt4wnpbstxh6Opz6uGpBn7dJ/nnfyNkDlZt8ceFb1jPMFL6WkV6I0y6mQ",
-	"tssTuve0zGejhUpvGFFChCKdLfN74DsLiOzuIQN/XXK6IUmzthr1momcGVgVko4b4KPSfefU3I3DYQ+b",
-	"5iQje+YtE2gqnvF11yOq3Y3ShZGBq3LHKHbTcb6FuiLkmeMGdPOJplWv6GC/h/ZnSjJ/y25YTjN3ZyOr",
-	"WKUWciVPtsgkrzDxkF44S7n9wz2nlm+tj7gAYdtcVXO96/wIqvCD7AhD2WORZWKZ8gkGaeGmk8Uci2b2",
-	"zYTunj5la1H8jVnLj3ZMCPUF05QmexAaycJkMQXOKV8UfIZmxR0AiLYrxri9Cwi3pi0ll9pV6PlQZFCo",
-	"XVdCZIxy/Ha+rkY0HAm6Oyu5o3z89EIRYthyXcmHOwmqtx3FQJqXtBStcWvhBWJdOBh2XMu2/AqVp33V",
-	"vtxPsrFPywVtba7XKPtIQkaAeaBLoGuWzdnTm6upIHZsVCsHiK8WGZxS4HKgH8Ac4x10xQ254E4euc4I",
-	"+6PH7RQYu/CWuUX3LYQqRNOSU+f3nbv/+ZwXFG+0541QxFEyHSzkCpj0mKQK4t1nnGU8jr2n5vs0t0HZ",
-	"gEK20Py7ey9r205Vug/HK1at2Owtt0vrTKc3jCZGPW30yzKerKWYKmxzRJaQNWygMgxBuUTF0pFo02W/",
-	"R1FNwd3OOi4hHu91XjsbRe3jANsUsNZTZ4NaiCATQQQnJuL0GZfa+KFAb2EVwoh8qt6sNbwx4JtFPeBd",
-	"kSK2En7a/mk6EgouAFcQhUAlAxJfsUnKeconMfl6PX1/oxUYnsTka1D77cYNuRFhYH1xsSSCf0NETih3",
-	"7c+58QcXVf/ed005fOGb/dr99p+MJ//Z+89Sc9P+k9tvgo7aXQ21dge5Poj5CUA9PseCx7b3odCf7nIf",
-	"LKZx0E9LeSJmBKkBigJMO2uojokQQAnhMw0QDjMqFhSwjLQFC92UVZ6ypEteM5ZIg2yO6nubAEONJrfW",
-	"X++TiOvaa13YbTJnmiwYT0/c2cm5A+DNg7b6hWurmzjN29DGndcL6cSS20o7zSxosY1Y1FGL5pko957D",
-	"dm+ZQk69x2CEBeWAe6nSWbjcbkt5te5SacXCxkLPyN//+3/6Vpd3gvzOu3YQ9EtCLkBtLq+gMYwIqOmY",
-	"Kl04HakCBQVQ0tDOTiuXZm3Kwd2Z9CZYIo8eworG7yr9zceDEy+N0FjJYhr2lSpZbBO/UCXLhcnx2QQd",
-	"p9gH1SXnfIUAnuTni+8PThFAP4gUVy1c6B2fPvn25M6AcGsrv7fHPdM314TRTMXa/u3LUtpdw8zcMzCL",
-	"oqPAnmfSJkMI8yf0FTaPt7+t+7Pwz6oNpirKwOfoAdjkibwv+lrrJbj49H6eUnpkw6a4Z+6V3n8/GAcb",
-	"kPQpq3T/al6PskvE85XYLOBiWzelu/7M8715RbZSXXYP4G6S2qGl7clPcG/W+/p17Gaob20w3H+MPbS0",
-	"8BF9PtZOfR2QNDFa5KlavdXjGgWD0RwheqtqEhb5Oxarl0mVyMmE3kA3V5PtVzRsjc9NYbpp92bgVgXP",
-	"VpoJwmIgTo+fdBOcKjVHvOWUj0V9KvqY3gMAKzGx1whzYzwsmExMoEMcVNJ3h3zI/+EfyL+KEb1aZDRf",
-	"6T8ckEePQNd69GgAeDJQMH6gp1eMB+MU2hSUt6IpD6a9Vq4oL7e1iwgte5CGnJhKXqpQ4wDUlWoRbalq",
-	"1lbMVotkI7AwDaa1MTooyRlIXf0hcJxSckVH14t5l+ySAqs3yPjy9RZptZh8TZvVYnDUYso6LO461eRQ",
-	"2EncFjTryZnxqNSTbpMj3iWFpg54HDTPVyQ2qi3suoRC8xmd6yPDvbfr+NFpZc4612tKlSxl3jrtcEB6",
-	"EelH5DAif/+v/7U/AVXg4CJHwM/CLw0r8QuyMR0ZA7PX6XwOjT+qk7FsVM9mI4qmF91ygEJlfdO8qadi",
-	"ClMxQ0/LXvN1y7OA7I1ikiMJGjxdr5TbuK08ThIjljj1sxFseiCiK+mPj6ZCSIZtwojJ875mbC5hy0vj",
-	"mWm9Re+qnpWeQpaOWQi3CIFZbHO5SS6WklyhvwIwBVgFy8jOFjpI6plZjCNAnjBNXU0fO+xppicj2Xvc",
-	"nk2+HoB8cvm8nrunQkAvlCMNjJZEQC1CIXg0JH17szbTeOYRR9uj8uRycVQu+rPhqDRftNgCRstEC7IG",
-	"NgA3PBNLckquALt4rBlhmlikJnK1GF0z24fad4G5H4bcprIbD8/R4cFVqsj3r//1oE/1egqcLWvW2kLr",
-	"iMxEssgEOXxyYtn7OYIj6/9DJCnjDNDDx4e9XowUEg+NhBx2BmRoPQbDTmzhlg3MC9zo+GP5aYOUMexE",
-	"ZAj4MvrPf/+v/9X/a+8e/uXWfA6sQMCwgguJbfesZ0mP0CU/WfCYhI3ShA351cpgW5152fKpLOETvXZ4",
-	"5gZXZkRHU2AxQ36xFDC0JCPKoRTHyAW+IjRJciblgMRFlxfy9XHvOHIdXnKxUOwbm21cxXeBp59ECJMG",
-	"j5oWOBGgrGmaNgtP9d3Qr38Ds/rZ4tzkRbuA9wu94w7wConNAuJ48NgU24lo4qq1TO+Si3SG1ueQv/n+",
-	"GTk6Onqqr9TPF8+65IUj45w5v83hvz85In//7//RN1SLLzj3jPLJQosXvWk5g+awbGZdorixpaJ7WGEi",
-	"RosZBIQM4ZtqTdkl8V+fX5DHWomJiZxqTqWK9ysIcvr+8sSS8i+B1gr6p3MSH3/4EAPMANLTI5gEVeBX",
-	"elQkQmJupN5NzBx0ENUIuW5pBxt5PjIc8JEdaMgBRRVQ8mGyplm/VPrD9nwWXKUZRhFKQRyRF45jyZTK",
-	"sOM8OSfxEz178JHrwYe8KBP11gRizXwxdZ/rotL2KtxwYmAOUZ9b5MDW8cKbuUSWj5s/47ytKg9/BGXE",
-	"tTtF9hkD5o+JRtkZaCoPzqLUfx0H8L8qFsr2BbsoTt9yVj0YEIlECb4UBhCKZWNLGs+dh37EkCSsdMLN",
-	"k4CO5wtns4j3sfsCdXPCI0TsNQuoiLMGQVp0O3CRef1dfZQu+u9/1Z568SF7Es0fmqVSsgJDfchfucQ2",
-	"f8M855K+LbYlw4iVJZq/izM9z3JDfKyxwQkMeYo0DqITr4ngkH8MGGd0xgbIEKnffNjochFZ8ExLF+/b",
-	"AIuutVtDTBXSgRrvEeOSFeipnfO55tvksNvrRJ1FnhkDSA4eP14ul10KP3dFPnls3pWPX7549vz12+cH",
-	"h91ed6pmGUYxVMasceRhoQw6/W6v24Owy5xxOk87g85Rt9c9wjyJKVh9j+1p2n/oP04avG0GC0ZNc8YI",
-	"uOKVsBsMVProEcDCa60FG4q5zNRCNdGWRFI2nL5B09DK8VKHAsvIJIodR3yo+kXGEFxFRT9ue8pnBVWm",
-	"MqBiB6B9l0NuNW7LL0s4/5HPQbVyUaCjxa7RjjMrXJcfPf8ueUahBN4AgMopiCVEe2LKs8JKJudsHctJ",
-	"x5X5IN+GjbL7B1l4YFcVKwPHqbYGF9JghMI0tPRT2gaFPAafhAuFBoLddl+HPFVE0qU5+18A2osD2lMM",
-	"wg5KmbxW2/GSpip+9AgVBnfLzXADQk2Ax9PZXNET8Iwhd7RAfFKgpksIBcvJNMtYRxxd8jK9ZsgjoMN3",
-	"sdFDHuhp5NZnJ6tpHATXsPMCDfVaRxb76Bn2PMDCaC0s/2nY8YUANmuyhOHIB10MeCNAiQNq1Prvjf6G",
-	"lfQsk0wfaSqtNp0JKQ/G5o6i/QD9nLQNbq6RpLNiJy58okWJVPCzr+MS4J5WTH3C0Ns2EfDoNzgSrkb/",
-	"MORXjCzzVCnGTT8XfbMRKgLtMn0yI7qQzGemWujjSlS+UFO0TXhBflo6ajqJPOogU5Fp88WoeYb8ysEw",
-	"v7276RKlydAQnd571+6nYPseEwCT1h/E3K2SnVIunXBJqqnrGdpFZRISIfWoCLZllJ9qVuuZuQVwbyJf",
-	"b8T4kv670Z3AuoAsBHf5jWOuoHqWhLttDPkbNH1M9emUja6r9WcDm2frcW6nb+WRHdgCMcbRkMcB3MS4",
-	"eNJQFHz/rVb5APwyS69y6nAA57n4oP8t04xxrf0YWqbkr88vuuTCyR+8yvquz3M2NlnwP/349kLvyQyM",
-	"Tq8j9fn6RnmQwzXW5q5PoKnUH3XuOm0dGkVPCtBuNOfAwqkxZi6mM8Q4tIdmA805A5NNcy7UUmDlmL1v",
-	"HIymMTt0183EiGZTIfG+DbltuIk+IVhB0fmPymuwFwdkvlDk4uVbQAnLBTcmOaoj6MRNBX+RdAbWpQ+K",
-	"gTXIOoNfw77o4pHH4EX9F23JdW6jjU9bpwY4vPfe3irVo4BVafB4OoMitbBdy7+ifcfGtQB8UJtFv6If",
-	"bAnoxmd/oe3GLAVq30WdnMm50AqiXuBhr9e0TvecPQpopXjc5oUXaHrbSA681t/8WqkXLLx0tPmlSnNQ",
-	"eO1482um3fKFMIvDF5+23oxnFjBWv9dvsSdILhcGeBbeOmn71o8L9ePYlbwdH7bYyx+EVK+FOjdgs/Ba",
-	"i9W9oYq9NCC0t1HnSbvTNlC18ELbI/M7icKL325+0W+FDYGpxWxG85VmCPTak6Rf//X5xTedqKPoRPop",
-	"ULLz7jbqzIVsyA8ARQf0WSqNW6Zq8cRRod56/ijwzP7z2x9fgwOqGxBOQ26lUwJFqYVsArmDYD4zybIb",
-	"hPhBHmaUNJBK4NbzzdQuOTcYOAPU0EFbg9aevvLZ1Hwzquk5LVUULRzLOkqTjPhJAPi0EXR/Eclqy66x",
-	"qL4Cuq4765+x2R/jXrO1jYo+2k+o1mgBcGOxO0vh8f7hSc/1sOz3XJS4A0qNhSjrDI56mvzgMMpz82BN",
-	"miZlknbWTaDyVf0tfaJebotH+VUd/iygwxNfhW+/evu94/U70bpLbqWJ6W05JG0S2x7kU7N8Om3BwXFR",
-	"FwZT/XcQa0ftJynES0BTh/eetDmBQIP0B1l6r7JUi6cmYXobeT5B6yKHjJagjLVVIZ7H1+bCY4QPTB4M",
-	"E3XJL9bj44Ulwd08wvj9NZOVEjOQm3TIQcBZJqilX8Yg+4QzgmYkDl4aGdg0DtwQOaAE4xn6+SE3iDaG",
-	"taYYxtf2teumbQwQI2a1+REbzyFh4zEbKSK4DXjgr65ozdp+Q27tGVcTgHF8P0UUfItVexoWi82GravA",
-	"e6xkY4fkdzW5bCchTv2sTCd6sHKwc9zrBAUehNRLL3i1iZ2rNMswXdoMwwBtNDCOE9JunNpDreVXU41l",
-	"e0G2xa5Zoq7tQUVel3J2O9+Oj0ZPaZ89uTpMjk9PekUK/aBX5I25BPidFg/JbIGO9xeextP9koQyeDBe",
-	"C/U9dDXZQSI/SNY/pWS1V8gTf20Ea+FCbxatr8DW8MSqEoQ6Rz3kAy6hz2kO7vcGzMVAHRcx5VZerCGV",
-	"NqMyFCp5odYYnBI9zyAFIVXDzFeaUCgaveBMvmJqyRjG84v8OTEOV3sN1stIPwXPilQjYXcSnVp2wz65",
-	"yq5KiWdqYihVX31I6EpbibWTtHVbsklwWJKCere64AyI7DWDHINFbIvk1hq38EznsHd4ctA7Ouj1L3pP",
-	"B0e9Qa/3t23EUa2M8V6EMIT7SyvybeJdxGm17K5BjvqFjl+ULLVqxIM4fRCndxSnUHy7pShVBlkwmLVi",
-	"U0qWBr7Ehy7hiRw02HfBhOxUGlsT7b9l0XZ8yEFCSC3cwmK4lAHjcmIMJgQ5h+y1M5uHEBC0IeGCK71i",
-	"nkW3U/gu0OrLSbhC+Q9H2sqQHu34JUKnNaHiV78MzZfmGR0xmw6cJutmg3Zl27mYsqB392fj1e3ckKeW",
-	"TjqDw1K3+6pY7YNYjfYmtb4E4+8No8me5NUfnSnrrSjx5BJ//c6wjC157IJv9gQ+54ms1ipoRjcWOTjW",
-	"/Iqbehpp7vyIkBdUROQkuOZKdQzWRwj5OKGGiOg0dOE4UysFCZ9FrtyU5rMM8uFTRcYpB6CeegvUoC9t",
-	"wffqTStv71ZhpNbXvLlw9l60bMaTgK+vsppd2FZjtWwDAyvRJWSY6Bk+6N9N+vfvoUk/KMQ1hbgg83Ys",
-	"OxHYaWitMkwxZ0wJW+xSqmbhCQTj85ULoMguOc8yMk4zwEm3RUVeNqKrVADEM8IFFg0HtVY9w438RbEP",
-	"6jGkuBeMpTPoDBe93tHo/yRipFZzRvQD8CeGP0AuPP4B0uHxr4+9P5cUwmp30SDj0Fu1E5v4bKnaqwPv",
-	"DH59VwoYlklCk8ySXcFeeMSHh28obwqdlH/bTHyFw1AhVByU6kmW3zBpkedNITF4+kz+PaHy2mHqFRRG",
-	"zkn8w/Pz72Lw/Lk0V5ql1yxyKeZAqiIJmlE48c5d0hSwe/Tqz0YdL8pHt5j/UxNR2Dr+tRShmjoAYwla",
-	"ufcy2ubWWU15kdlc+GcjW9enFz/ktktu5Eo0XBvkevfjuxrjsNKd1Sa7X05r8ptZd8ZyxUdFk+NBB3tP",
-	"d/zW0uHGv8f9p8dHveNQV9/To9PTk95ppWXv4RNA7Q114+2fHJ0eVxvtnvafHtZb6B4dVlvjarXPb3nb",
-	"P6m1soX20V6PWttjotx+1oFtlXrLAppmqWnsybf93unpyXG9Jewhjruu2+vhyWH/+DjYybXfa+jQ+qTW",
-	"ePXw5PT46Mnxk5NaX1W39/WmqWbV5X6oJ71An1NYx21Amy5agevrW6sLa69re93WG4Qk1Dn/UXwDnzXL",
-	"dUz2eygdp1dOfCFfbWC0M6bytIXqt7Rltq72aMGVdI3NAZoDQao0K/4pFzOmpmwhz7Q2IB87nie7s4Rk",
-	"qVQmVZ/gBLpDfjf2aeffTjF0GSCFZgj63mXlcpD+IXxrS5XPTOaBnvdKz+lkkTOEMijoqomeTclq1wrJ",
-	"DQpERVv957c/vq5piiFLBN7QT+8uuu1o5dBipfK2wnTDaFjYYKsK2hSkVPvRBwPFHOJaYlpRtCe3IyYM",
-	"8dhCxvZk9W/nr15uR1Z2fgVXMzMfECCfu/CyBwqx52jOI0ghFknhMZagXcr0t+aY4rOipsIrJgdDItiP",
-	"p4KY5IFNSS89NrLITkKyITdO8VArMJkCEAOmu2KVfWSLRbRwh7RbK9cxhZXMFtJ8xhbpLrgaciz9tqge",
-	"2DNIkt5dbSAY1aBMJfVo5Po4n8N50gaOuwByKuYH/YYwX4GLX3Vgbxn2i4JH7BDTyk2UQjOxAIKfPNi4",
-	"4NV8HvjL8eGuQUHvJDdFBhc7cpfPLCxYTwn9smOCSOslbubg1zx+6TXaL7NM84/myCB0ky2jeojcAAL0",
-	"e5G2c8s4ewAWGJUAEFwuHkJBGf8PJlsM+d076ZLnKRRal3pPwvJtKTeAS1kInBwRmn08CMnex48ebSw2",
-	"6BowG5PlaJDkGppB2o8Dh+aelIEKCRzo7//1v/iv/8v//t//0zdZnZqhArO/8qGHieB+p6yiVWOR5QmY",
-	"OAU8nxf/hIHzRcasmegQARCX6Zw7VL6itGG0yAHMxDQ8KAYG9L0kPvNSMjG1JjZi6BLHcsUigMxkxvfw",
-	"WBCfB5AKAJvpeVEw7kH0YzLrwNBWOkk5zWwLS1PF4To64tnkC+agsq4h18fVTuqZCEwItbjqBlrz61jl",
-	"dMTmVK/Z5trqv0ByUuyaZerbSbEJUgVIRrL3lxi8Rqipc4t95JJWAa/Bbqd+fELn9tk5zVV42VThj6l0",
-	"H7d3DapclnTllAcGGIUFcKdBXCEkxm6hMVEsy2wulVehn0ozD7eXZI3+4uFAOf884qJBG+nibjkEqEeP",
-	"KkBMATCoBjQc5/Ktg0QNub6vkc/57OVFOlPLVCtabxcFHpYr9dVL8ZDPYNZxpa92jBOVWzbS9lupxohN",
-	"ezkyRXxxt477tYS9dVcdMicMiIT5vm0LSRHi9cyBXQT0UkjhhiTqOtqe92V7cOZDet8kA369KncrtTVU",
-	"Aah4JC/QH5yunCrLKEXurr37GF85JbU+vYBCakXTLskZRrZcCtMzyqlaph3RYYt6ncKt++tHv7W5mcaB",
-	"BSCEqqdSS/LODyzLBKTnVfuOd87Pnz8D/AevP1ShMJcQqE2+BXuPqmEoN5yXV1edQXXAJ/2TXdJRKt3z",
-	"7yUHpdR3utB3zg0TOAs1kobmXpV6atCoD0t9rNHGcM2lXWSmdeVWg4LuN2YuF4Qj31BLUWn/WmmPDVJ+",
-	"mubAZjlbhpZyVFqKbQm021rstH/1N6y0WKQ9TcjmgX7xwJNv7QPHmp6DG4MLDRk7h/ewnl2Mp3In9kYf",
-	"c4Af2iocwDeIzRIQ9POLylSySNT7yFRqUwpvvlcuhT/c/N45SN/ya0etP/f7J0a1WOJb9v4N6J1ffCoV",
-	"mKHE6z6y0bLdrvzd6UZ++btWfx49wuYo0utBlI6N2TNLpUz55NEjUCGd2uspZuEC+QIWHc1Q7wVnioo5",
-	"4/p5gy0+QK13HSR7FARYLxInLGC6xVJPJcKpG1BJo3vTTIohB3REtBVcR3JbdeFhBhuD2LUkTA1ovT2p",
-	"qN4a0oO/BwtZv4IFGBaplnURSdn7zkjcAKyPE/UOHNLg6RsLQauymLOMYGmgCRtcYHMCboNRkdD0OTBo",
-	"6tUWENi1QZ+g3TJQw1diAadj4OPAiZHWW4vqx3KGqXhUFU1GTXaU3lFvcmX8AnuQqNGQ8/JC0PMbOM6a",
-	"pT4wGPpkJOYr857IkgI+2cGcwguAJESyFDAq8SAsTfvwyjY525CoBd9zIPiN8AVWdOyk09eRCIqusJ0n",
-	"497o26un7Djp08PTo5NOg4L9iZAJqk107kVVhg25BFKpKsuYj28pxDisgMJsj9C7WESlHqvHfb9hqVa/",
-	"QsZLSCnEeYNu3KQyezOnxvy1en/BC6zxaRuxVpfUb7GkYgW99guoU8zG7wTssH2AQFQ6GjVlw7oozR9F",
-	"Hb13rTL/HhjlQ9r85wnLMC8ExkaFb7ta0nKLGKPbdInB+bI4saBfrImjVhWVIW/SVAYWm8GHuFZ1HGkK",
-	"uQquTFIsudFxAJvQ9n/x9JylgaU1wAprSk096bvnUtPPJRS8e1DWEVxDXLaQknsRgtu6Jf7QDP5uEd2g",
-	"u+GBa9a4plcdWuZtbXjnHWtEu+R7kdeZKcRDoLUI5usbAzZsnRoDzjwFkUzfKsW2UWDrFuagjUsYFlty",
-	"x2EtqWaOAlO+rMsYZjTkml9imk9hN2lDxkC+IrstY8JifIePGJFixiDI4jr8ecEbNNbWVpzuxQBqqDgN",
-	"cJx9VJx+EhOmXnG6Z/7Z2Pzzz1txuk8/7oPq/BlWnLYQADmjyWpz2Z/p6WI7sWNln83uUUIYN9+T3pF+",
-	"Ks1Ay3WuJZGbP3rqLrZTJCKH9Jy5XFsaSO5SGQhLeygM3GPSWUOu7jPK/ZNdivy6saRwbWqupbY6fo+P",
-	"1IbSuNL7SbkGSeAEIq9Kqb2lVJYht7ksRshjDuQuWbP61tHkEzbg2N3OsQfh5C3+YR+Zp7gbG2DUXAad",
-	"a5j1gE3zheWh0vWXdA0OAqbXN/KJl1C5hswAul5rlT1X2JIHWyGYfta/GIllet/NtNjitrc2L/qcealn",
-	"I5rnKZNDDuZGPMDMqBSKEGJIZI2JEtD1DTtB6LOCll7Qf/uObCRLtWI0xyK6tZn3P/JsVaxBIeKm17pV",
-	"sQ+q2+hnYeP0QynTfUY/vPTLb+dUabroDDr//uv5wd/owW+9g6fdy4N3H3tR//D09h+Lhu+udCVaM0eb",
-	"+osduKJaS26MN9nKBvAjcYaNT03JQ8NaYODO9qUC7VoD7c5gaZaV+Wu9wNeS+a+dlN+IdARxbWOqwUUY",
-	"Lcr1AZoioVrdPd1uVBiMV5PE1r37bgum/9LR7gaerwniDCKX2DUNm6iNvQsK+dkPhZufAT/Xh2rKnDxG",
-	"bf7Q3LXnmcmVcIdsG52PizSCFFPheS2NGp69xHYDcZG24LUigD6BGKS2GQkracr8Us1862hhXrgahgCw",
-	"sMq3gFMDFYKHfkpvoAensh54E4w0XZa7JIYWQfVUkxirwGzCCLX5Ic0Qw/johSlAurtLCMcpMwvTRW1r",
-	"18+zYk73C6gP30kaElfh++QrnP5XZk8T2xx+vMiy1Rr+t/vC13EypEgkHsLF8iGeaoyZ57AlDx6hz8gj",
-	"hERtU9pCvLzQuB9/hP/eIl/PGHKUMv1/B3+XLkcONE+/RsD1a8+xP5lT7lHFMxl0kkwEZ9alhJ3VrJfn",
-	"bMjBuT+nI5AW41xrhKblrK10oKPrSa6NK61yc7Y0A1dTXMD0sBlKXnYGli8YLxR1GPW97WVIUWyFDcmr",
-	"YmPIjdw4g4a16TgQRLDczQk2ijUmlIPjLCKZENc2gIx5ZXo24WCvPp9CouyWhA+DtWTR5uF7ZdHfFatr",
-	"w6INmX3hTU8euF4gGKrpZB3XizbDmgEukuYomlPBi4g4XuqhrP9g1EOemDo/H4d8MdLsETVX1GmnYjnk",
-	"4N9sYJRgChVxxV0RxvfEC8yl9TiBwcF60j/sRZ4PZ3AUWd3ukqqm1hJRB3bt0uuGtEUl1vGhybfwyz6K",
-	"4EbQj7kL32nLcR5K6b8IeO01XOMOLv6fqJp2bt/V9azH3qVZ7+v0QNxNhbunfaHL02gwFLrzT3yXaJqE",
-	"PaFqSvmQr3GCkmYf6C6Ozmdu1dtuJ+hmpgP5p3Lklc6oBohtq+bus0UAlt35Y0HeMIx17FXq9RrL76qO",
-	"xB1n703tXWS8krunaLz0SaNdQ4MvyJ34wJGbnJANvO8TsOdC32jgznr6XnU8AGv7Xd6KQvty1pzNMoaO",
-	"1JtyjIe8ZW+4M8IZAqKA0UsMKCt2bFNkpg1aw+3LLcT9nuPYaNxvzx2B3UqzJfhaC9iGAnjBXjpI3oOy",
-	"oTt0MSflJubkXLl2b5XwPxtyc9kl3v0z02B9SZ0gM8kIqJnrv5twGaBXY42f+X6X/FUQYUJosadUxpVW",
-	"d7XWr5xt7Pvq97mrtrArWt2VetiduZ4XY5pm4saCP4A/IqGKRqVW9DKdcEwW75JnkB1uVop1abGnVMf6",
-	"6HJTTIMJ7gmZpnr2WLPsPXtpfo+bUmteFaWYa+OVf/HjkwXJuKxKxA1pCPIJ236vnQQx3foCEcnKLEqQ",
-	"PQUQRwFNogmkiFzq29UIHpZWGhUhAKu2v6hiB+bnQMi0nf6y+cFX9MNfwBBr8ewvtN2YLzxLbA8qFONl",
-	"FxLjSclw28US/PVdwBIMKkE+N7+fqXxsZffeBUKk1DU4WNCItWugKq6fQ/9vnagBjqT4Sv+2uq2Huxaq",
-	"FSyjHbZCTbWjYYHwZSt4bUIv3m19hlx7ly6Mf9aGiOtVUf1rCH7gvlRPz5e10TNQuBEL7bhq/5/XCt6m",
-	"YokYAqYOIiqK92NbZDHk9VxMH7jGVt5KLCdu9DLcNdNqFy/DT24H/whehtJ514ogStg8XhlasOpsM5iU",
-	"XlitELnBebCV+e72vF2Z2oP5/ucw30MMau88tJyh/lHT+BWjOcshnU0TN8tvmtGMjcFoTCdoZ1QCE9f6",
-	"/yLPOoPOY7jvZvLhBKgIchojkjiXMk9MfNQkVZ3Z7l1s1uQlqAAUy0DtrauULkeSZAksp1sutEV+smYs",
-	"52yJIE/LC+wDbqL1bvjjFv7E+rhYTYHdJG1Aze8ShGlelZ223kisHbh9d/v/AwAA//8=",
+	"7H3dchu3lu6r4HCmKolPiyYl2ZGpiyltx97xHP9kbGVSs0OPGmKDZI+aAN0ARTO2quZyruch9oPtJzmF",
+	"tQA0uhtNNkUqcRJd7NqO2I3Gz8L6X9/61BmJ2VxwxpXsDD512Ec6m2cM/k3nc8aTi5Hg4ywdKf2na5ot",
+	"mP7HSCSsM6g9EnVmTEo60b+pKSNKzNMRSSXhQpHllOWMsI9zNlIs6UQdzj6qCzEeS6Y6g+PDqCMVVQvZ",
+	"GXTGNM0WOevc3ESdkeByMWP5BRfqYiwWPAnNJPBUaTIwka9EnrBcfkWmVE+J2JdI//Bxr9P0/VxIeSHy",
+	"dJLy4Jf93/1v5uzDgkklyTgXMyLUlOVEpopJQnNGcjZeSNiG4FfHIr9Mk4QFP1n8WN/wK8ZJRkdXklAi",
+	"R2LOOhHMJM1Zok8smcE0gx+dCqlgA2mWiSULbnTtmfIUUkn0E4TTGbMHL1l+zRKij7/pyykf0ZxTlQp+",
+	"MZpSPgl/PPRY6WV9Hr1+csxOxk/o48tvHx0e1fZomkol8hURY1LQ6IyuyJReM1IM2zBRxXJOs/DszG/+",
+	"F+0fCctzkZvDYFJdpPo4niSH48ej/uVJj317TI8eNX/2mmZpcmFeDn+9/EjUGacsSyzxB65DKskslTLl",
+	"k6bPmjculBAXGc0nLPTh+kNRZ0Y/XlyulGYk/d7xyaNvH/ufp8T8W09BCUHsa8FJcHHhXq1/3fu1ctC5",
+	"IUD3MeVufNOnkBldXLJpGmYz5QeqlOX4SSrJeJHDjadZzmiy6tjBO4Pj3vqvi4Xmihe5psM1cyg9Vp0J",
+	"PqPnQS/FNQNCZ7w90zXfUHk6m7F1O2Gf0NSWy2Lkw151SvYUllSSnM3EdfMlEws1EjN2seBXXCyDLLD6",
+	"SG0D8He9A8Uj4Y9dszwTNGlYZvFr+QIJMluMpmQp8iv9kSVN1ZqLNM9Fshix/GLM+Cj8peojUYfNxWja",
+	"GRyVr05GlRYkTMpUcH17roie5MYvrxWfgac2i0/70lrxmVPFLrJ0lqrwsku/17aY8hWxcrTxC4ahqnTG",
+	"xCLIG6uPVKnlUiQrkqQJiCua5+k1Iykn+vGNX13HGusPlVjjydHJyePeSXA2bTijZB8uJnQe+rL9KepY",
+	"hetCsg9444uvmX9JcsnGItdsIpVEsg+goWyQDfoLOQMdpuH75tcS+XLUgywz0JRkP9qBMTuD437TF5XI",
+	"taAZL7Kg/C39Xt1U/SOzlCvndMRIxsaqaXVA8RfsYypRMa5+q/T7mqvinljzlbU3s/pIk5Arf7fpgwtO",
+	"F2oq8vSX8LGVfi/zHdAujIKZSuJ0yuYvXdM0o5cZa/iQ+zl8VIlgqD5SLpfN/M1w9wvDLENf8h9wXPWw",
+	"aSMtZ12maoq0ad9s+L5czOci1zdsxpKUXqjVvGHJwSf9eUjGE0Ln8ywdgTr78L+kaBBcWl1nVB+2/sRb",
+	"pvLV2VixXP9XwuQoT+dGIf5eLJGRLqciY0SykeCJ5i4gtIqrz4jWDQhVis3mqgusA6zBzqDT15MYTdmM",
+	"6vHn+plcj/2fP/cPnrz/uXfw5P2nXnR088+dqIPr70iVa+4BM53TnM6YMpOFeb74rj7TNzxbkTQplJZU",
+	"EsFZl5xPGdHcmTFk0XCruqD6dwadDwuWawVL2xyaVGEb/Pn+c87GnUHnnx4Wxu5D/FU+fPEdHONTo7qF",
+	"pmW+buwFq+RFhEpDmywhlyuSKn0rJqlUORxeaQe1iAxP11muaVIy1VS+YFsu4oVvCAVXUTxQNn/UlCpc",
+	"XZYyroi+MrJLXvjPTGG9yL8FZ3rJXCwjeAL3gaRyyOOAkRZ3h7zhtHzjrfVyvXf0ul9q9WEN4TOu8pQB",
+	"yZuJUkVmQqou+Y6N6SJTpN/rNdETKCeluY1FPqMKjbvHxyjT09lipo2dXk9rvik3/+2ug7YDJyyH+b6i",
+	"H/+CGkDjlEFD0GfkRHRt8hFBBmCeTfkoWyQsKdZ0TF6lf+mSM0UyRqXShzbknuXliJddM27uXKqaj6rQ",
+	"XNptRqHerN+Oc01eP1A1DRMtuBJ8ai2zJpR4dspzPYybsbV8b3erXutB3AT/DTZj9xlWNnVPU/yJhm4A",
+	"3t+aIbxiKkLmv5hrugJGGxARY5Ej/7UU1XhH9GAtqeKxfz96AYIA5VrOBZd4Q87AyfjUc0OOBFeMK+Ok",
+	"LAvLzU7M0H7aVx5Wnwe9s9VRPPdFc/kY4sqo8QBIBSxmwtmysI3FIkMJN2GKxE51R6s67pLYM99jsDs1",
+	"407VkOOrEwb3txBot9y2Bn/c2q0LvRPyqawdpPz0fnY/JJDwBFq5Ak+JPwLsOkjKRZ5rUakvyJDHpYnH",
+	"A6smwGhwoIJc0tHVKYm900N9YjZLlWKJGck7vGTLU7ukCnVguZjNqOZWnZ+0Fms/GZEYhJn+h2PmMRE5",
+	"ifUFjvXtdlpr2av67fho9IT22aPLw+T4BMx9K5k6g58/dUY5o5pS4c4f9g4fH/SODnr9896TwVFv0Ov9",
+	"raTnfs+yTFRcYvNcJBeGncipmB/0nUHYu4k2fqHvfeHikkr2+Lgz6JydPXvqf6d/8977L9/7JRejEZPS",
+	"eBzVVOuu9Z0sFNmIGI1Jq+xV3n+rTWwzs3lGMQpRzOsH/adT0MjMYKUZtDmYtrMMnVx//ckF19H6Vpt7",
+	"8JbJRaZCdxsWP/AXD2p5bP4DabtMFXGXvNFCcZlK5n6TcUS01bMiaUlkAh0U19uwXGbsJefvnWhbVfDy",
+	"7c1fC/XcmvVb3OJwwGst1wy8EvYurB2l+vx+uG9lVOS8hbW9GE3NvSFxfRmhpwsDTOQg+i5ZJvjEaMho",
+	"n+CIeBzfM5qp6WrLU5gWb7m7tAsp4yyaKfk/mOzCbIVUr4U6KyJw20w6EMBbe+S1F/Zz5tVhjbiN9eJi",
+	"a7Y4Bw+oz6CDXubiiuWwD56N97RQQH4LFeZ3o4PgthXxya02q3htww6ZB/e1LThcPCCUoI1h9gFJ4ZSE",
+	"gzldEhdx1JiMU22upAqc9u7lryTJxMRtDDgw3xYB1K22pxZ+3bBL5ef3tVmlUWHPnEKimeGMzS4x+mh8",
+	"9xGZ0UybYiyJ7NZFJGdz0An0K2IBO54qOeSgG8ouiSFwHMO9lMYjcBN1XqM0PBdGvv1WYq0cD147gPfo",
+	"vTzUIxYbEg8IKJPOUGlQZ0+tFkQgZGto4Q2oQ28W6s34rY1Tb0ELDZHuNpZh6Z39nEhgZMOb50Km4Cyt",
+	"BtLLGn/dLDePdQn4ugkd8jFNM3Gtj0Jb7JmQiiRU0QgFn3lFphOO17G0z+dFGH77TfZi+G321z6+1601",
+	"g8YDkjM9fb2l0yIPgPj5AUCHqXR7D/yoSC1w24veE/BpSpVmGYaNLIH+gLHp3979EYj8rx2m+nw5zLv2",
+	"VftcKCq29sXy078jp0tls0AiNuRHnJIYlhccisSlLYgHXiBwyDWlTmniBQPJiqkNA5rDiAckGGTXFqsX",
+	"ZD8d8tgP1LtBISRXqHeGrM+FeGlzDrYg62A611rKqL/RlPqwdpj6G/shstr04pIvQG8i/Bm4LvedXp4C",
+	"6b/sp1/gm0NefVXL2ch4AXw3GsgIybiKtCYKmQ02hcWSQPkU8+eOJWxxiDszlL3sfP3mAVnHKZeK8hGL",
+	"SUkLIYzmWerdS3P5tYrZbbhIQ16j+9u6VMJJUO227fftUqkvw1B5EdO1r9hHI0IzKYYcPWEkTUiTQqkV",
+	"TnuKNtkXI+AQVtTs14bw8RjfUsVeFrlgW5xgNY1sPbvxH97PlvtD6h2sJqedEpWvCJ1ojRoSEEgMORkH",
+	"oACCZ72arnHg8jVCkzJPP/QyO2BebxlNnvvJ4VtsYimpfO0OFk/uZ/vceI76rhj3UnyyTCyRWEY0ywxz",
+	"TnOWOKYAueyasUJyO7iI9Fb8WE4z2kY9LuV9rleNi0frmU0bNKvi2T1p1G4ulgwDaaig0Lgvmz0PplVF",
+	"9g6jy4RIRXMlh1zof4q57JLztXQNyQL7omy4SudFGuc2/KGeBNpOIzHP74lLlEf1FYpwdqmhY1z47ZS6",
+	"L0cba6dQ1VUxvQfv2Ie3Lpl0i9WXs1A3mkfm0f2stxhQGx6VzNavr1KeRDaPJzdOb/mN3gi0VMmCJ7Ad",
+	"Wm/SOn+XGBcb5MiXzNl3mNr63GS+brNBlaTZ9VvkP7ynTfKGLDGiWiou0AGk2jxzabdbLLSasdtCLzMP",
+	"71MpwyHBEDUq0hhPGHQk/LVY6C3V2d+XFupEDAp9mxAhGWSb6b34sZKVvMVWVBOaN0nj4uH9bII/pGV3",
+	"KEmXlCsJZHDFeEQoT/z94Qy9tVZtBs++2QyXJvyKJSk9N+nEW21KU07yhu0JvravjQoNXpEQeifi6upQ",
+	"QPyUp4rdVvGt1nCujzr4D1dLMb9grfl0s9Y85LG/OmBTl7lYSpaTuZZaYuwEmUwVI5JxdMcaOQSnsIPO",
+	"XS/sWq94V56vlWvdq+1Nantc2bvSaEt9rHRJV2Q5TTMgEJeG5liVHXvkkhLHKU+IWKghX04ZEEmqtGLb",
+	"JW8hpBiyEIjg2QrTFDXnv2RF+PEyS3mSrfZnQ7iTgmEaUqzPinpQyJ2UqKNFWiWXivKE5gnBVCGsAZnT",
+	"JIHDOcukwCyhU5uDTfrkVfoXfW1gEG3mu8xX/RdMfH3J+ERNO4P+0ZOTfu+4WiIRdT4eiFkKZRerzmBM",
+	"M8ns335hucCU4CKxyIth66npddHsh1zMWa5SvWQzwtz706dSnUGLcoJKVtgWCfmRyZhvTm5vzmmvJeTv",
+	"lGpfKrb7YlPtd0ygL3LxQqnppp5DK9vsmuUrtC8umZMc+PKpXTBgFWg1Zf3mP+n1vu0/eXL46Pjb496T",
+	"J/31Kd3Gb9oumT3CZPJfJ5d9hzR1P2X/Z5fG79+y9+4tcflfbKQ6/hWGPLDaIn8oh+ThTKQJj84u9b8x",
+	"WaMU5YDjIs/08RqYCc3Z7ctFiiOSW4UreOmh1cn8NGWYTuN/zDNN/f1LqGIHpl62UgBW4u0bUuTgsZ14",
+	"z4bUEPvWOfuovMddxvD6t1Ck3Phpu6FLZ389XZNTSs4gVqSlDjWZGHhiUGKh2Gzjdr0Uk1dFcsuMfnyB",
+	"bxnGaE6B5jldgYiZiAP9twN5lc4PxBzFxsFcQA6WLTtpKYmaWM5PzbmxxOTqTmtSwETLEi3WFlDht/Ry",
+	"dAeoPCihldFkyKksUughOgp+tA2cdFt+5aU0t+NZkO68/tF37AM8aZJINzyMGabv8OEqtzFjuHMoX5g1",
+	"fCd/xhVWMdWVg63Wu7U2kdHJGhlsPGJVktBKpyOLFVP7FUoZlepCMsYbWF+qgNvpx7T8zxMixu2ZXnFF",
+	"1m0OJvjUDrhcFOpOWW/iutMtxMr98X5Rx7vna781eSy4MiH0pJlGFryV0r4EGK9rsDpLfmwTzt/rIe55",
+	"2/QSG3foR54z2rg/Mv2FtbJpfOF391S+1w2CNQb3B9RE8Fnfzvpsz3wqc4MXN04pfGSeLlj1AWjdi/ER",
+	"A7tgzsQ8A8KtXfNbbe9W9k7TWRSoVjhYaA++Yxn70+/BIqeXaZaqVYjPU0UoL8xva8XIRX6dXjPZ1ebR",
+	"TOQrSPkzxvHCh0L4ShKx5GSUUzk9NQ77iTaIlsY6GnLng0PH21iu+Ahcq/BSuaABnGvGhpvR0TSFZMGc",
+	"od8UI4mZFPBGJqTEt6kacvs0aLqMa4bwcwcnrxmK/iiUkduRvM0qjvKZzQcNFLEvoHhAjAkFPp64hKCv",
+	"pE3b6pJndDSFkmWbyAWoEGSaTgwsxH65m3Wp1maM1i6AKNKsS36apqMpGdORQnRFNLcSNmfa9hecxCOR",
+	"MEjDqUq9hLX06z7Vj944AJn17+BG31Thl1pZCAa3r7rkSvkHlsaE6j+sX3OZCz4J3ugyVltbFWYHo7zZ",
+	"DVdL4YxILY8AlwpexUgb03gLIYYWcrzuTHVb8kzyQkmyFHkCVRJ0ZXKYgztfgt9ru/HbPu9DTNapCCuu",
+	"Tm1yn2FP5p1gBVVoIQW/rn7BRa1OvRCUA5jxEErDwmbPhrS5vJtVw8SHYgoJGp8NBDlozqjE1FZacCb9",
+	"OPIkqehlxgaarU5yOpNAKjnLVpgoyWZd8potNVlLGyqhScKSU6JyCK7wITfBHIu/o6XI9+fnPxBcR1k2",
+	"1AFBK+hePoxsBcW2jjoWRAgMou6WEDnLwGVqKpIKeGwdmq8CrVbHRawiehVYd2F82CpoZw26shHGuATc",
+	"FwLza8T0CoN0BsBzS0B5FTBED1C2hENZBk+rQ2GW0nhCakD5UtTZXLakK0ligzYGYtNSlUUgCw37feHn",
+	"DZsGn+rvlL/8bkazTGtiYEhRgM2AIJyDjIUgC4Tejg4dsJNWqk7I/8NIHJYt6j9B4TawmRn96M/j6LB6",
+	"v1s6SF05eaOVuD9zLMSDQvBkZ1yz8Ul6zTiUc16uPA7eJS8SZD8cTHYktf2Ky21hx6jNTn+hjKiUTptu",
+	"Vx3UrcRVDzFG5v47QJsv+Fg0HVpSMiHWHZxnbGjdjk9S3iAMzB0k+MzA2RkRieWHLFUGm2IupJrkkAUZ",
+	"mDRW5G4MBOBTt7fUFlzScdM6mFIpn0itGIxFPjKifMmoluP6PbWqxTmA3owx4GIZtdWVQhaVgMVN1Llm",
+	"uWwkKfNj2bgK7GGTvLeDu0OMfCpwO+/2JnQZYd//3YJDVDVFq64iWS94qoxirkwyoKSrPeutLx251DcM",
+	"F+ROsW4JoY2MavpFgkHSVpSHO3ATlUeY0Y/bvT0SnLORnrHc7kWMLl5cZmJ0VVgZ279/6zeNFNru3TTJ",
+	"2IUJTm/35n9JwS8SNlfT7d4DCrjdyeKrWx+pC65uv7X6hlxkhp9v8yL4WW/zRXzRgU1v9W7OaHJxKZKV",
+	"If45y83Z3nacW1EGvG6I8tYDpHxym+2z2vEOr/pB9fZvL2mqbrdak3V3MRdZ1iI9wX+5IlbKi68SfmCF",
+	"ZQKvcZIKU6reXf9CRmHGHeDGla0KMs4SdwkTVIhK196AKllVeF+Z89dPpXyla/c0LJilsiFRuS4mCg9A",
+	"wX+bhItyDH1jzoXx9rSLn95JeLB5d2w9bePutJ+5tc/b76P9ePt93OvuFBNu2h0IqOy0NS4tZIfQiWwG",
+	"m5URkeB0MMZemhdu0FZHYOe3YeebttDML7h/RVZSyH1aSgToknP2EVKPtcHuwfbZuinvbxa975Swj3Sk",
+	"wGvGTJp7HlBnWyW2/bpJbb9Oatq2zuI7S3WqEI/LUvBOJkRAr81UqqRjQZb7RAnSPzwhoynN6UixXA5I",
+	"xhSCcibpJFX6/4WKMDFBjkTOIjJdzaeMQ4kdibsx+Ieg3KTbjbtD/hqcRmCgJel4DLGsbKXNJRyajKhE",
+	"uxZ/Zhxx64zPdb0zwsfLPzv4Gz34pXfwpHtx8P5TP+ofnoRQ8y30T2gnClQiXvhSzh0kjiXqwtMCQTrT",
+	"Eqi3X5PT8HLvyq9NCqji/ReYpeQd40npbouxh+Opj6sG5Fm79F/mnbwJULnZNweeVT3jfMFLKemVKM1y",
+	"KqTt8oTuPS3z2Wih0mtGlBChSGfL/B74zgIiu3vIwF+XnG5I0qytRr1mIqcGVoWk4wb4qHTfOTW343DY",
+	"w6Y5ycieecsEmopnfN31iGp3o3RhZOCq3DKK3XSc76CuCHnmuAHdfKJp1Ss62O+h/ZmSzN+xa5bTzN3Z",
+	"yCpWqYVcyZMtMskrTDykF85Sbv9wx6nlW+sjLkDYNlfVXO86P4Iq/CA7wlD2WGSZWKZ8gkFauOlkMcei",
+	"mX0zodunT9laFH9j1vKjHRNCfcE0pckehEayMFlMgXPKFwWfoVlxBwCi7ZIxbu8Cwq1pS8mldhV6PhQZ",
+	"FGrXpRAZoxy/na+rEQ1Hgm7PSm4pH399oQgxbLmu5MOdBNXbjmIgzUtaita4tfACsS4cDDuuZVt+hcrT",
+	"vmpf7ibZ2KflgrY212uUfSQhI8A80CXQNcvm7OnN1VQQOzaqlQPEV4sMTilwOdAPYI7xDrrihlxwJ49c",
+	"Z4T90eN2CoxdeMvcorsWQhWiacmp87vO3f9yzguKN9rzRijiKJkOFnIFTHpMUgXx7jPOMh7H3lPzfZrb",
+	"oGxAIVto/t29l7VtpyrdheMVq1Zs9pbbpXWm01tGE6OeNvplGU/WUkwVtjkiS8gaNlAZhqBcomLpSLTp",
+	"st+jqKbgbmcdlxCP9zqvnY2i9nGAbQpY66mzQS1EkIkgghMTcfqCS238UKC3sAphRD5Vb9Ya3hrwzaIe",
+	"8LZIEVsJP23/NB0JBReAK4hCoJIBiS/ZJOU85ZOYfL2evr/RCgxPYvI1qP1244bciDCwvrhYEsG/ISIn",
+	"lLv259z4g4uqf++7phy+8M1+7X77zHjyufe51Ny0/+jmm6CjdldDrd1Brg9i/gqgHl9iwWPb+1DoT7e5",
+	"DxbTOOinpTwRM4LUAEUBpp01VMdECKCE8JkGCIcZFQsKWEbagoVuyipPWdIlrxlLpEE2R/W9TYChRpNb",
+	"6693ScR17bUu7DaZM00WjKcn7uzk3AHw5l5b/YNrq5s4zbvQxp3VC+nEkttKO80saLGNWNRRi+aZKPee",
+	"w3bvmEJOvcdghAXlgHup0lm43G5LebXuUmnFwsZCT8k//ud/+1aXd4L81rt2EPRLQi5AbS6voDGMCKjp",
+	"mCpdOB2pAgUFUNLQzk4rl2ZtysHtmfQmWCKPHsKKxm8q/c3HgxMvjdBYyWIa9pUqWWwTv1Aly7nJ8dkE",
+	"HafYR9UlZ3yFAJ7kx/PnBycIoB9EiqsWLvSOTx59+/jWgHBrK7+3xz3TN9eE0UzF2v7ty1LaXcPM3DMw",
+	"i6KjwJ5n0iZDCPMn9BU2j7e/rfuz8E+rDaYqysCX6AHY5Im8K/pa6yU4//X9PKX0yIZNcc/cKb3/djAO",
+	"NiDpU1bp/tW8HmWXiOcrsVnAxbZuSnf9ked784pspbrsHsDdJLVDS9uTn+DOrPf169jNUN/aYLj7GHto",
+	"aeEj+nKsnfo6IGlitMhTtXqnxzUKBqM5QvRW1SQs8ncsVi+TKpGTCb2Gbq4m269o2BqfmcJ00+7NwK0K",
+	"nq00E4TFQJweP+kmOFVqjnjLKR+L+lT0MX0AAFZiYq8R5sZ4WDCZmECHOKik7w75kP/TP5F/FyN6ucho",
+	"vtJ/OCAPHoCu9eDBAPBkoGD8QE+vGA/GKbQpKG9FUx5Me61cUV5uaxcRWvYgDTkxlbxUocYBqCvVItpS",
+	"1aytmK0WyUZgYRpMa2N0UJIzkLr6Q+A4peSSjq4W8y7ZJQVWb5Dx5est0mox+Zo2q8XgqMWUdVjcVarJ",
+	"obCTuC1o1pMz41GpJ90mR7xLCk0d8Dhonq9IbFRb2HUJheYzOtdHhntv1/HGaWXOOtdrSpUsZd467XBA",
+	"ehHpR+QwIv/477/bn4AqcHCRI+Bn4ZeGlfgF2ZiOjIHZq3Q+h8Yf1clYNqpnsxFF04tuOUChsr5p3tRT",
+	"MYWpmKGnZa/5uuVZQPZGMcmRBA2erlfKbdxWHieJEUuc+tkINj0Q0ZX0x0dTISTDNmHE5HlfMTaXsOWl",
+	"8cy03qF3Vc9KTyFLxyyEW4TALLa53CQXS0ku0V8BmAKsgmVkZwsdJPXMLMYRIE+Ypq6mjx32NNOTkewD",
+	"bs8mXw9APrl8Xs/dUyGgF8qRBkZLIqAWoRA8GpK+vVmbaTz1iKPtUXlyuTgqF/3ZcFSaL1psAaNlogVZ",
+	"AxuAG56JJTkhl4BdPNaMME0sUhO5XIyumO1D7bvA3A9DblPZjYfn6PDgMlXk+et/P+hTvZ4CZ8uatbbQ",
+	"OiIzkSwyQQ4fPbbs/QzBkfV/IZKUcQbo4ePDXi9GComHRkIOOwMytB6DYSe2cMsG5gVudPyp/LRByhh2",
+	"IjIEfBn953/899/1f9q7h3+5MZ8DKxAwrOBCYts961nSI3TJDxY8JmGjNGFDfrky2FanXrZ8Kkv4RK8d",
+	"nrnBlRnR0RRYzJCfLwUMLcmIcijFMXKBrwhNkpxJOSBx0eWFfH3cO45ch5dcLBT7xmYbV/Fd4OlHEcKk",
+	"waOmBU4EKGuaps3CU3039OvfwKx+tDg3edEu4MNC77gDvEJis4A4Hjw2xXYimrhqLdO75DydofU55G+f",
+	"PyVHR0dP9JX68fxpl7xwZJwz57c5/M9HR+Qf//O/+oZq8QXnnlE+WWjxojctZ9Acls2sSxQ3tlR0DytM",
+	"xGgxg4CQIXxTrSm7JP7rs3PyUCsxMZFTzalU8X4FQU7fX55YUv4p0FpB/3RG4uOPH2OAGUB6egCToAr8",
+	"Sg+KREjMjdS7iZmDDqIaIdct7WAjzweGAz6wAw05oKgCSj5M1jTrl0p/2J7Pgqs0wyhCKYgj8sJxLJlS",
+	"GXacJ2ckfqRnDz5yPfiQF2Wi3ppArJkvpu5zXVTaXoUbTgzMIepzixzYOl54M5fI8nHzZ5y3VeXhj6CM",
+	"uHanyD5jwPwx0Sg7A03lwVmU+q/jAP5XxULZvmDnxelbzqoHAyKRKMGXwgBCsWxsSeOZ89CPGJKElU64",
+	"eRLQ8XzhbBbxIXZfoG5OeISIvWYBFXHWIEiLbgcuMq+/q4/SRf/9r9pTLz5kT6L5Q7NUSlZgqA/5K5fY",
+	"5m+Y51zSt8W2ZBixskTzd3Gm51luiI81NjiBIU+RxkF04jURHPKPAeOMztgAGSL1mw8bXS4iC55p6eJ9",
+	"G2DRtXZriKlCOlDjPWJcsgI9tXM213ybHHZ7naizyDNjAMnBw4fL5bJL4eeuyCcPzbvy4csXT5+9fvfs",
+	"4LDb607VLMMohsqYNY48LJRBp9/tdXsQdpkzTudpZ9A56va6R5gnMQWr76E9TfsP/cdJg7fNYMGoac4Y",
+	"AVe8EnaDgUofPABYeK21YEMxl5laqCbakkjKhtM3aBpaOV7qUGAZmUSx44gPVb/IGIKrqOjHbU/5tKDK",
+	"VAZU7AC073LIrcZt+WUJ5z/yOahWLgp0tNg12nFmhevyo+ffJU8plMAbAFA5BbGEaE9MeVZYyeScrWM5",
+	"6bgyH+TbsFF2/yALD+yqYmXgONXW4EIajFCYhpZ+StugkMfgk3Ch0ECw2+7rkKeKSLo0Z/8TQHtxQHuK",
+	"QdhBKZPXajte0lTFDx6gwuBuuRluQKgJ8Hg6myt6Ap4x5I4WiE8K1HQJoWA5mWYZ64ijS16mVwx5BHT4",
+	"LjZ6yAM9jdz67GQ1jYPgGnZeoKFe68hiHz3FngdYGK2F5b8MO74QwGZNljAc+aCLAW8EKHFAjVr/vdbf",
+	"sJKeZZLpI02l1aYzIeXB2NxRtB+gn5O2wc01knRW7MS5T7QokQp+9nVcAtzTiqlPGHrbJgIe/QZHwtXo",
+	"H4b8kpFlnirFuOnnom82QkWgXaZPZkQXkvnMVAt9XInKF2qKtgkvyE9LR00nkUcdZCoybb4YNc+QXzkY",
+	"5rd3N12iNBkaotN779r9FGzfYwJg0vqDmLtVslPKpRMuSTV1PUO7qExCIqQeFcG2jPJTzWo9NbcA7k3k",
+	"640YX9J/N7oTWBeQheAuv3HMFVTPknC3jSF/i6aPqT6dstFVtf5sYPNsPc7t9K08sgNbIMY4GvI4gJsY",
+	"F08aioLvv9MqH4BfZullTh0O4DwXH/W/ZZoxrrUfQ8uU/PXZeZecO/mDV1nf9XnOxiYL/oc37871nszA",
+	"6PQ6Up+tb5QHOVxjbe76BJpK/VHnrtPWoVH0pADtRnMOLJwaY+ZiOkOMQ3toNtCcMzDZNOdCLQVWjtn7",
+	"xsFoGrNDd91MjGg2FRLv25DbhpvoE4IVFJ3/qLwCe3FA5gtFzl++A5SwXHBjkqM6gk7cVPAXSWdgXfqg",
+	"GFiDrDP4OeyLLh55CF7Uf9OWXOcm2vi0dWqAw3vv7a1SPQpYlQaPpzMoUgvbtfwr2ndsXAvAB7VZ9Cv6",
+	"0ZaAbnz2J9puzFKg9n3UyZmcC60g6gUe9npN63TP2aOAVorHbV54gaa3jeTAa/3Nr5V6wcJLR5tfqjQH",
+	"hdeON79m2i2fC7M4fPFJ6814agFj9Xv9FnuC5HJugGfhrcdt33qzUG/GruTt+LDFXn4vpHot1JkBm4XX",
+	"WqzuLVXspQGhvYk6j9qdtoGqhRfaHpnfSRRe/Hbzi34rbAhMLWYzmq80Q6BXniT9+q/Pzr/pRB1FJ9JP",
+	"gZKd9zdRZy5kQ34AKDqgz1Jp3DJViyeOCvXW80eBZ/Zf3715DQ6obkA4DbmVTgkUpRayCeQOgvnMJMuu",
+	"EeIHeZhR0kAqgVvPN1O75Mxg4AxQQwdtDVp7+spnU/PNqKbntFRRtHAs6yhNMuIHAeDTRtD9RSSrLbvG",
+	"ovoK6LrurH/EZn+Me83WNir6aD+hWqMFwLXF7iyFx/uHj3uuh2W/56LEHVBqLERZZ3DU0+QHh1Gemwdr",
+	"0jQpk7SzbgKVr+pv6RP1cls8yq/q8KcBHZ74Knz71dvvHa/fidZdcitNTG/KIWmT2HYvn5rl00kLDo6L",
+	"OjeY6r+BWDtqP0khXgKaOrz3qM0JBBqk38vSO5WlWjw1CdObyPMJWhc5ZLQEZaytCvE8vjYXHiN8YPJg",
+	"mKhLfrIeHy8sCe7mEcbvr5islJiB3KRDDgLOMkEt/TIG2SecETQjcfDSyMCmceCGyAElGM/Qzw+5QbQx",
+	"rDXFML62r103bWOAGDGrzY/YeA4JG4/ZSBHBbcADf3VFa9b2G3Jrz7iaAIzj+ymi4Fus2tOwWGw2bF0F",
+	"3mMlGzskv6vJZTsJcepnZTrRg5WDneNeJyjwIKReesGrTexcplmG6dJmGAZoo4FxnJB249Qeai2/mmos",
+	"2wuyLXbNEnVtDyryupSz2/l2fDR6Qvvs0eVhcnzyuFek0A96Rd6YS4DfafGQzBboeH/uaTzdP5JQBg/G",
+	"a6GeQ1eTHSTyvWT9U0pWe4U88ddGsBYu9GbR+gpsDU+sKkGoc9RDPuAS+pzm4H5vwFwM1HERU27lxRpS",
+	"aTMqQ6GSF2qNwSnR8wxSEFI1zHylCYWi0QvO5EumloxhPL/InxPjcLXXYL2M9FPwrEg1EnYn0allN+yT",
+	"q+yqlHimJoZS9dWHhK60lVg7SVu3JZsEhyUpqHerC86AyF4zyDFYxLZIbq1xC890DnuHjw96Rwe9/nnv",
+	"yeCoN+j1/raNOKqVMd6JEIZwf2lFvk28izitlt01yFG/0PEPJUutGnEvTu/F6S3FKRTfbilKlUEWDGat",
+	"2JSSpYEv8aFLeCIHDfZdMCE7lcbWRPtvWbQdH3KQEFILt7AYLmXAuJwYgwlBziB77dTmIQQEbUi44Eov",
+	"mWfR7RS+C7T6chKuUP7DkbYypEc7fonQaU2o+NUvQ/OleUZHzKYDp8m62aBd2XYupizo/d3ZeHU7N+Sp",
+	"pZPO4LDU7b4qVvsgVqO9Sa0/gvH3ltFkT/Lq986U9VaUeHKJv35nWMaWPHbBN3sCn/FEVmsVNKMbixwc",
+	"a37FTT2NNHd+RMgLKiJyElxzpToG6yOEfJxQQ0R0GrpwnKmVgoTPIlduSvNZBvnwqSLjlANQT70FatCX",
+	"tuB79aaVt3erMFLra95cOHsnWjbjScDXV1nNLmyrsVq2gYGV6BIyTPQM7/XvJv37t9Ck7xXimkJckHk7",
+	"lp0I7DS0VhmmmDOmhC12KVWz8ASC8fnKBVBkl5xlGRmnGeCk26IiLxvRVSoA4hnhAouGg1qrnuFG/qLY",
+	"R/UQUtwLxtIZdIaLXu9o9H8SMVKrOSP6AfgTwx8gFx7/AOnw+NeH3p9LCmG1u2iQceit2olNfLFU7dWB",
+	"dwY/vy8FDMskoUlmyS5hLzziw8M3lDeFTsq/bCa+wmGoECoOSvUky6+ZtMjzppAYPH0m/55QeeUw9QoK",
+	"I2ck/v7Z2XcxeP5cmivN0isWuRRzIFWRBM0onHjnNmkK2D169Wejjhflo1vM/6WJKGwd/1qKUE0dgLEE",
+	"rdx7GW1z66ymvMhsLvyzka3r04sfctslN3IlGq4Ncr378W2NcVjpzmqT3S+nNfnNrDtjueKjosnxoIO9",
+	"pzt+a+lw49/j/pPjo95xqKvvydHJyePeSaVl7+EjQO0NdePtPz46Oa422j3pPzmst9A9Oqy2xtVqn9/y",
+	"tv+41soW2kd7PWptj4ly+1kHtlXqLQtomqWmsY+/7fdOTh4f11vCHuK467q9Hj4+7B8fBzu59nsNHVof",
+	"1RqvHj4+OT56dPzoca2vqtv7etNUs+pyP9THvUCfU1jHTUCbLlqB6+tbqwtrr2t73dYbhCTUOf9efANf",
+	"NMt1TPY5lI7TSye+kK82MNoZU3naQvVb2jJbV3u04Eq6xuYAzYEgVZoV/5CLGVNTtpCnWhuQDx3Pk91Z",
+	"QrJUKpOqT3AC3SG/Hfu082+nGLoMkEIzBH3vonI5SP8QvrWlymcmc0/Pe6XndLLIGUIZFHTVRM+mZLVr",
+	"heQGBaKirf7ruzeva5piyBKBN/TTu4tuO1o5tFipvK0w3TAaFjbYqoI2BSnVfvTeQDGHuJaYVhTtye2I",
+	"CUM8tpCxPVn9x9mrl9uRlZ1fwdXMzAcEyOc2vOyeQuw5mvMIUohFUniIJWgXMv2lOab4tKip8IrJwZAI",
+	"9uOpICZ5YFPSS4+NLLKTkGzIjVM81ApMpgDEgOmuWGUf2WIRLdwh7dbKdUxhJbOFNJ+xRboLroYcS78t",
+	"qgf2DJKkd1sbCEY1KFNJPRq5Ps7ncJ60geMugJyK+UG/IcxX4OJXHdhbhv2i4BE7xLRyE6XQTCyA4K8e",
+	"bFzwaj4P/OX4cNegoHeSmyKDix25yxcWFqynhP6xY4JI6yVu5uDXPH7pNdovs0zzj+bIIHSTLaN6iNwA",
+	"AvR7kbZzyzh7ABYYlQAQXC4eQkEZ/w8mWwz57TvpkmcpFFqXek/C8m0pN4BLWQicHBGafTwIyT7EDx5s",
+	"LDboGjAbk+VokOQamkHajwOH5p6UgQoJHOgf//13/Nf/5f/4n//tm6xOzVCB2V/60MNEcL9TVtGqscjy",
+	"BEycAp7Pi3/CwPkiY9ZMdIgAiMt0xh0qX1HaMFrkAGZiGh4UAwP6XhKfeimZmFoTGzF0gWO5YhFAZjLj",
+	"e3gsiM8DSAWAzfSsKBj3IPoxmXVgaCudpJxmtoWlqeJwHR3xbPIFc1BZV5Dr42on9UwEJoRaXHUDrfl1",
+	"rHI6YnOq12xzbfVfIDkpds0y9e2k2ASpAiQj2YcLDF4j1NSZxT5ySauA12C3Uz8+oXP77JzmKrxsqvDH",
+	"VLqP27sGVS5LunLKAwOMwgK40yCuEBJjt9CYKJZlNpfKq9BPpZmH20uyRn/xcKCcfx5x0aCNdHG3HALU",
+	"gwcVIKYAGFQDGo5z+dZBooZc39fI53z28iKdqWWqFa13iwIPy5X66qV4yGcw67jSVzvGicotG2n7rVRj",
+	"xKa9GJkivrhbx/1awt66qw6ZEwZEwnzftoWkCPF66sAuAnoppHBDEnUdbc/7sj048yG9b5IBv16Vu5Xa",
+	"GqoAVDySF+gPTldOlWWUInfX3n2Mr5ySWp9eQCG1ommX5AwjWy6E6RnlVC3TjuiwRb1O4db9+ZPf2txM",
+	"48ACEELVU6kleed7lmUC0vOqfcc7Z2fPngL+g9cfqlCYSwjUJt+CfUDVMJQbzsurq86gOuCj/uNd0lEq",
+	"3fPvJAel1He60HfODBM4DTWShuZelXpq0KgPS32s0cZwzaVdZKZ15VaDgu43Zi4XhCPfUEtRaf9aaY8N",
+	"Un6a5sBmOVuGlnJUWoptCbTbWuy0f/Y3rLRYpD1NyOaBfvHAo2/tA8eanoMbgwsNGTuHd7CeXYyncif2",
+	"Rh9zgB/aKhzAN4jNEhD08w+VqWSRqPeRqdSmFN58r1wKf7j5vTOQvuXXjlp/7rdPjGqxxHfsw1vQO//w",
+	"qVRghhKv+8hGy3a78nenG/nl71r9efAAm6NIrwdROjZmzyyVMuWTBw9AhXRqr6eYhQvkC1h0NEO9F5wp",
+	"KuaM6+cNtvgAtd51kOxREGC9SJywgOkWSz2VCKduQCWN7k0zKYYc0BHRVnAdyW3VhYcZbAxi15IwNaD1",
+	"9qSiemtID/4eLGT9ChZgWKRa1kUkZe87I3ENsD5O1DtwSIOnbywErcpizjKCpYEmbHCBzQm4DUZFQtPn",
+	"wKCpV1tAYNcGfYJ2y0ANX4kFnI6BjwMnRlpvLaofyxmm4lFVNBk12VF6R73JlfEL7EGiRkPOygtBz2/g",
+	"OGuW+sBg6JORmK/MeyJLCvhkB3MKLwCSEMlSwKjEg7A07cMr2+RsQ6IWfM+B4DfCF1jRsZNOX0ciKLrC",
+	"dh6Ne6NvL5+w46RPD0+OHncaFOxfCZmg2kTnTlRl2JALIJWqsoz5+JZCjMMKKMz2CL2NRVTqsXrc9xuW",
+	"avUrZLyElEKcN+jGTSqzN3NqzF+r9xe8wBqfthFrdUn9FksqVtBrv4A6xWz8TsAO2wcIRKWjUVM2rIvS",
+	"/F7U0TvXKvPnwCjv0+a/TFiGeSEwNip829WSllvEGN2mSwzOl8WJBf1iTRy1qqgMeZOmMrDYDD7Etarj",
+	"SFPIVXBlkmLJjY4D2IS2/4un5ywNLK0BVlhTaupJ3z2Xmn4poeDdg7KO4BrisoWU3IsQ3NYt8btm8LeL",
+	"6AbdDfdcs8Y1verQMm9rwztvWSPaJc9FXmemEA+B1iKYr28M2LB1agw48xREMn2rFNtGga1bmIM2LmFY",
+	"bMkdh7WkmjkKTPmyLmOY0ZBrfolpPoXdpA0ZA/mK7LaMCYvxHT5iRIoZgyCL6/DnBW/QWFtbcboXA6ih",
+	"4jTAcfZRcfqrmDD1itM988/G5p9/3orTffpx71XnL7DitIUAyBlNVpvL/kxPF9uJHSv7bHaPEsK4+R71",
+	"jvRTaQZarnMtidz80VN3sZ0iETmk58zl2tJAcpvKQFjafWHgHpPOGnJ1n1Lun+xS5FeNJYVrU3MttdXx",
+	"e3ykNpTGld5PyjVIAicQeVVK7S2lsgy5zWUxQh5zIHfJmtW3jia/YgOO3e0cexBO3uIf9pF5iruxAUbN",
+	"ZdC5hln32DR/sDxUuv6SrsFBwPT6Rj7xEirXkBlA12utsucKW/JgKwTTz/onI7FM77uZFlvc9tbmRZ8z",
+	"L/VsRPM8ZXLIwdyIB5gZlUIRQgyJrDFRArq+YScIfVbQ0gv6b9+SjWSpVozmWES3NvP+Dc9WxRoUIm56",
+	"rVsV+6i6jX4WNk4/ljLdZ/TjS7/8dk6VpovOoPOfP58d/I0e/NI7eNK9OHj/qRf1D09u/rlo+O5KV6I1",
+	"c7Spv9iBK6q15MZ4k61sAD8SZ9j41JQ8NKwFBu5sXyrQrjXQ7gyWZlmZv9YLfC2Z/9xJ+bVIRxDXNqYa",
+	"XITRolwfoCkSqtXd0+1GhcF4NUls3bvvt2D6Lx3tbuD5miBOIXKJXdOwidrYu6CQn31fuPkF8HN9qKbM",
+	"yWPU5g/NXXuemlwJd8i20fm4SCNIMRWe19Ko4dkLbDcQF2kLXisC6BOIQWqbkbCSpswv1cy3jhbmhath",
+	"CAALq3wLODVQIXjop/QaenAq64E3wUjTZblLYmgRVE81ibEKzCaMUJsf0gwxjI+emwKk27uEcJwyszBd",
+	"1LZ2/Twt5nS3gPrwnaQhcRW+T77C6X9l9jSxzeHHiyxbreF/uy98HSdDikTiIVws7+Opxph5Blty7xH6",
+	"gjxCSNQ2pS3EywuN++En+P8b5OsZQ45Spv/v4O/S5ciB5unXCLh+7Tn2J3PKPap4JoNOkongzLqUsLOa",
+	"9fKcDjk49+d0BNJinGuN0LSctZUOdHQ1ybVxpVVuzpZm4GqKC5geNkPJy87A8gXjhaIOo763vQwpiq2w",
+	"IXlVbAy5kRun0LA2HQeCCJa7OcFGscaEcnCcRSQT4soGkDGvTM8mHOzV51NIlN2S8GGwlizaPHynLPq7",
+	"YnVtWLQhsz9405N7rhcIhmo6Wcf1os2wZoCLpDmK5lTwIiKOl3oo6z8Y9ZAnps7PxyFfjDR7RM0Vddqp",
+	"WA45+DcbGCWYQkVccVeE8T3xAnNpPU5gcLAe9Q97kefDGRxFVre7oKqptUTUgV278LohbVGJdXxo8i38",
+	"so8iuBH0Y+7Cd9pynPtS+j8EvPYarnELF/8PVE07N+/retZD79Ks93V6IO6mwt3TvtDlaTQYCt35J75L",
+	"NE3CnlA1pXzI1zhBSbMPdBdH51O36m23E3Qz04H813Lklc6oBohtq+buskUAlt35Y0HeMIx17FXq9RrL",
+	"76qOxB1n703tfWS8krunaLz0SaNdQ4M/kDvxniM3OSEbeN+vwJ4LfaOBO+vpe9XxAKztd3krCu3LWXM2",
+	"yxg6Um/KMR7ylr3hTglnCIgCRi8xoKzYsU2RmTZoDbcvtxD3e45jo3G/PXcEdivNluBrLWAbCuAFe+kg",
+	"eQ/Khm7RxZyUm5iTM+XavVXC/2zIzWWXePdPTYP1JXWCzCQjoGau/27CZYBejTV+5vtd8ldBhAmhxZ5S",
+	"GVda3dVav3K2se+r3+eu2sKuaHVX6mF36npejGmaiWsL/gD+iIQqGpVa0ct0wjFZvEueQna4WSnWpcWe",
+	"Uh3ro8tNMQ0muCdkmurZY82y9+yF+T1uSq15VZRiro1X/sWPTxYk47IqETekIcgnbPu9dhLEdOsLRCQr",
+	"syhB9hRAHAU0iSaQInKpb1cjeFhaaVSEAKza/qKKHZifAyHTdvrL5gdf0Y9/AUOsxbM/0XZjvvAssT2o",
+	"UIyXXUiMJyXDbRdL8Of3AUswqAT53PxupvKpld17GwiRUtfgYEEj1q6Bqrh+Dv2/daIGOJLiK/2b6rYe",
+	"7lqoVrCMdtgKNdWOhgXCH1vBaxN68W7rU+Tau3Rh/LM2RFyviupfQ/ADd6V6er6sjZ6Bwo1YaMdV+/+s",
+	"VvA2FUvEEDB1EFFRvB/bIoshr+di+sA1tvJWYjlxo5fhtplWu3gZfnA7+HvwMpTOu1YEUcLm8crQglVn",
+	"m8Gk9MJqhcgNzoOtzHe35+3K1O7N9z+H+R5iUL8CD5UqZ3TWyEDfuQq1MnYomplgyzsjW3CXj8QREcQZ",
+	"MpJIIbhLQirgF6U23PNrlh+8Y1yRZ9d6+oDDt4D4Dk0GPpiBX0jGE/cLuAigi/tS5FeysGFgvHdikY8Y",
+	"4Khc5mIpoaoY+tuCNTta5Bk5eI2W7GfC9CvkM1iR5DP5POSfDw4O3P/0Iw59lXzGRE1AsEcTKf7rs3PS",
+	"5CPB6HfKPXzWSJvV2krOUs7IZ9O5vgCHKdBFKJnQeUQWPGNSEkpiaz8DehaRoktwdiO6mEzVwWKu51cy",
+	"1iNSNnU/Q9ezqmkH/2Rc2Q5VmkDIRADMI+5ZuZwayYCLpaMAMyGD9oJGora9cX5u3p9J7JsSgem9dUUJ",
+	"elJjKtHcpCYfIgcrYYDzGYkZM7I5lVU7uvohpFMhmV9xnjOMhJt5sjwXuZ4FehkWOYtIll75mLJECcBs",
+	"xNQJQMz57O8ag3r5z+Ajgep1TVs4UYqonkWnZYZeDM3Yl5gKPsW0OJT5Y5GT/iNiOuUAsQIirCHYy4Vy",
+	"M8Z0DhIj3NGb58/fPTvvvnj99Ozt67PzF29ex4OiSwpuIbwiGeNlNxJcfn3iQ+47IsjX5wVMLSSopBkr",
+	"YQ16EPHdb4x+4qN5jhboe8FzyqyvTLOD+CWV6gAu7sGL7+JIjz6auptLEmEy2GeSZeAZ1BtoyRPbV5NU",
+	"ldhGxsaKIL6mYxpDjudgMFDPHeYtWaZcEvAplf2HPm26bE3cqKYEmssVJGLW0ziDXiQ9pmOzbiWoTJpL",
+	"4+e7KEdnQw4Z7obxuQsW2eYOYpElmEQjaZoYaK4pxQzyS33sowW6QH/kKs089w8QV0RyNl5ImpV9nqXA",
+	"2pITVIzAm+c2rtEf6BCnAw5BPNICPrlwB5KgN9DkIy1pjgS1MtMccnsjYBmDQDaSj2TmqNMk6UThY4pI",
+	"vCjEOQwx5NQ6U9GtOF0oTalLjnV9ms9gPaCr98NN7JKn2JMMWWWRz2tIxSCMUQV3BG99+Ta5ARW9YgVj",
+	"1ixBH4/txZDOGK7VtpMjmZDMBU1NW7QueTNn3BCVNMi1hM6E5kNTRkzzIWKaD52SS7YSOOM0x2Z0NUrX",
+	"FykTNGlwk+K39uso1YoAVtNY9/4pQo5VeIsBNIGNSe/Cv7qNB7HmjkWPu2EDiBZwDW1OzDSRWxXzLK2t",
+	"sX7lcS/qzFLu/rvudn3frkMVTOagUB9LvkxQ4zwrrQNI6mkyIMf9btU/OOTmeprjHHKtew3Ip6HZ+yFg",
+	"hwytQ27YGQzR5TfsRMPCnIO/o0EHP0j2YdgZ9KKh5+2DZ0I+x2Hnps0UnW7lTdLTsIZgYQ59hyh8sTae",
+	"/lqnbDe2anaDO6u1QMunDTMAAUiXdEXwlhvOd+/4u3f83b0R+w613Ttz/ZULqz9pXnnJaM5yqMJ6r3/V",
+	"NmRTE56SaMYuvKUeWJqlLvKsM+g8BDeVmXy4bieCUryIJC4TiidGYzC1QKe26TSbNQW3K311ZID9O4Cv",
+	"cgKkLGG8dsv4UOgGWzOWyxGIUF8o8tEB7t8G5f1xizSY+rgIAgDzcnmgfnNbypP6TtskGix5v3l/8/8D",
+	"AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
