@@ -43,7 +43,7 @@ func (e event) offset(tb testing.TB, member string) int64 {
 // stream opens a stream, and fails the test if it is refused.
 func (w *world) stream(target string, header ...string) *events {
 	w.tb.Helper()
-	ctx, cancel := context.WithTimeout(w.tb.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.tb.Context(), 5*time.Minute)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+target, http.NoBody)
 	if err != nil {
 		w.tb.Fatal(err)
@@ -51,7 +51,8 @@ func (w *world) stream(target string, header ...string) *events {
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
-	response, err := w.client.Do(request) //nolint:bodyclose // leave does
+	patient := &http.Client{Transport: w.client.Transport} // a stream has no end to wait for
+	response, err := patient.Do(request)                   //nolint:bodyclose // leave does
 	if err != nil {
 		w.tb.Fatal(err)
 	}
