@@ -239,11 +239,37 @@ func listTopicsResult(names []service.TopicName, next service.TopicName) wire.Li
 	return r
 }
 
+// retentionChange is nil if nothing was said.
+func retentionChange(r *wire.RetentionChange) *service.RetentionChange {
+	if r == nil {
+		return nil
+	}
+	change := service.RetentionChange{MaxBytes: r.MaxBytes, MaxMessages: r.MaxMessages, KeepFor: r.KeepFor}
+	if r.MaxAgeSeconds != nil {
+		// What does not fit is out of bounds either way.
+		age := time.Duration(min(max(*r.MaxAgeSeconds, -1), int64(service.MaxRetentionAge/time.Second)+1)) * time.Second
+		change.MaxAge = &age
+	}
+	return &change
+}
+
+func retention(r *service.Retention) wire.Retention {
+	answer := wire.Retention{
+		MaxAgeSeconds: optional(int64(r.MaxAge / time.Second)),
+		MaxBytes:      optional(r.MaxBytes), MaxMessages: optional(r.MaxMessages),
+	}
+	if len(r.KeepFor) > 0 {
+		answer.KeepFor = &r.KeepFor
+	}
+	return answer
+}
+
 func topicResult(s *service.TopicState) wire.TopicResult {
 	return wire.TopicResult{
 		Status: wire.SuccessStatusSuccess, Topic: string(s.Name), Incarnation: s.Incarnation,
 		CreatedAt: s.CreatedAt.UTC(), FirstOffset: int64(s.First), NextOffset: int64(s.Next),
-		Messages: int64(s.Next - s.First), Bytes: s.Bytes, Producers: s.Producers, Consumers: s.Consumers,
+		Messages: int64(s.Next - s.First), Bytes: s.Bytes, Retention: retention(&s.Retention),
+		Producers: s.Producers, Consumers: s.Consumers,
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 // CreateTopic implements wireserver.StrictServerInterface.
 func (h *handlers) CreateTopic(ctx context.Context, r wireserver.CreateTopicRequestObject) (wireserver.CreateTopicResponseObject, error) {
-	head, err := h.broker.CreateTopic(ctx, topicName(r.Body.Name))
+	head, err := h.broker.CreateTopic(ctx, topicName(r.Body.Name), retentionChange(r.Body.Retention))
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +32,15 @@ func (h *handlers) DescribeTopic(ctx context.Context, r wireserver.DescribeTopic
 		return nil, err
 	}
 	return wireserver.DescribeTopic200JSONResponse(topicResult(&state)), nil
+}
+
+// UpdateTopic implements wireserver.StrictServerInterface.
+func (h *handlers) UpdateTopic(ctx context.Context, r wireserver.UpdateTopicRequestObject) (wireserver.UpdateTopicResponseObject, error) {
+	state, err := h.broker.SetRetention(ctx, topicName(r.Topic), *retentionChange(&r.Body.Retention))
+	if err != nil {
+		return nil, err
+	}
+	return wireserver.UpdateTopic200JSONResponse(topicResult(&state)), nil
 }
 
 // DeleteTopic implements wireserver.StrictServerInterface.

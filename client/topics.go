@@ -20,6 +20,7 @@ type Topic struct {
 	NextOffset  int64 // the offset that the next message gets
 	Messages    int64 // how many are stored
 	Bytes       int64 // of messages and headers
+	Retention   Retention
 	Producers   int64 // how many are registered
 	Consumers   int64 // how many are registered
 }
@@ -37,17 +38,21 @@ type TopicPage struct {
 	Next  string   // what to send as After; empty at the end of the list
 }
 
-// CreateTopic creates an empty topic. Errors: [ErrTopicExists] if there is one of this name;
+// CreateTopic creates an empty topic, which keeps everything without [WithRetention]. Errors: [ErrTopicExists] if there is one of this name;
 // [ErrInvalidRequest] for a name that cannot be one; [ErrOutcomeUnknown] if the answer was lost: a repeat
 // that finds ErrTopicExists may then have met its own first attempt, so it is left to the caller.
-func (c *Client) CreateTopic(ctx context.Context, name string) error {
+func (c *Client) CreateTopic(ctx context.Context, name string, options ...TopicOption) error {
+	body := wire.CreateTopicRequest{Name: name}
+	for _, option := range options {
+		option.applyTopic(&body)
+	}
 	if err := checkName("name", name); err != nil {
 		return err
 	}
 	_, err := retry(ctx, c, false, func(ctx context.Context) (*wire.CreateTopicResult, error) {
 		return exchange(ctx, c, operation{name: "create topic", changes: true},
 			func(ctx context.Context, to *broker) (*http.Response, error) {
-				return to.CreateTopic(ctx, wire.CreateTopicRequest{Name: name})
+				return to.CreateTopic(ctx, body)
 			}, func(r *wire.CreateTopicResult) error { return answered(r.Status) })
 	})
 	return err
@@ -79,11 +84,15 @@ func (c *Client) DescribeTopic(ctx context.Context, name string) (Topic, error) 
 	if err != nil {
 		return Topic{}, err
 	}
+	return topicOf(r), nil
+}
+
+func topicOf(r *wire.TopicResult) Topic {
 	return Topic{
 		Name: r.Topic, Incarnation: r.Incarnation, CreatedAt: r.CreatedAt,
 		FirstOffset: r.FirstOffset, NextOffset: r.NextOffset, Messages: r.Messages, Bytes: r.Bytes,
-		Producers: r.Producers, Consumers: r.Consumers,
-	}, nil
+		Retention: retentionOf(r.Retention), Producers: r.Producers, Consumers: r.Consumers,
+	}
 }
 
 // ListTopics answers one page of the list of topics. [Client.Topics] goes through all pages.

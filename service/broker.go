@@ -38,6 +38,8 @@ type Broker struct {
 	background sync.WaitGroup
 	sweep      chan struct{} // asks the sweeper to look now
 	counters   counters
+	used       *usage        // nil where nothing is ever forgotten
+	violations atomic.Int64  // what was found that must never be
 }
 
 // errClosed is what a broker answers that is shutting down.
@@ -56,6 +58,7 @@ func NewBroker(store Store, config Config) *Broker {
 		closing:   make(chan struct{}),
 		onClosing: newClosingHook(),
 		sweep:     make(chan struct{}, 1),
+		used:      newUsage(config.ForgetUnusedAfter, config.CachedConsumers),
 	}
 	b.measured, _ = store.(Measured)
 	b.store = &recognizing{Store: store, newToken: config.NewToken, renewed: b.renewed}
@@ -75,6 +78,10 @@ func NewBroker(store Store, config Config) *Broker {
 	b.background.Go(func() { b.every(ctx, config.FlushInterval, b.flushPositions) })
 	b.background.Go(func() { b.every(ctx, time.Second, b.evict) })
 	b.background.Go(func() { b.sweepLoop(ctx) })
+	b.background.Go(func() { b.retentionLoop(ctx) })
+	if b.used != nil {
+		b.background.Go(func() { b.unusedLoop(ctx) })
+	}
 	if props.Shared && !fault.Mistake("notify_only") {
 		b.background.Go(func() { b.every(ctx, config.PollInterval, b.pollHeads) })
 		b.background.Go(func() { b.store.Watch(ctx, b.hint) })

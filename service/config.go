@@ -3,6 +3,7 @@ package service
 import (
 	"crypto/rand"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"time"
 )
 
@@ -25,6 +26,13 @@ type Config struct {
 	PollInterval time.Duration
 	// SweepInterval is how often rows that deleted topics left behind are looked for. Default 60 s.
 	SweepInterval time.Duration
+	// RetentionInterval is how often is looked for what topics need not keep any more. Default 10 s.
+	RetentionInterval time.Duration
+	// ForgetUnusedAfter is how long an anonymous producer or consumer must be unused to be forgotten. 0 is
+	// never; at least a minute.
+	ForgetUnusedAfter time.Duration
+	// Random draws from 0 to 1, by which brokers on one store do their rounds at different times.
+	Random func() float64
 	// ResolveFor is how long the broker looks for the outcome of a commit that nobody knows, before it
 	// answers outcome_unknown (P9). Default 40 s.
 	ResolveFor time.Duration
@@ -54,6 +62,13 @@ func (c Config) withDefaults() Config {
 	c.FlushInterval = min(c.FlushInterval, trusted)
 	orDefault(&c.PollInterval, 200*time.Millisecond)
 	orDefault(&c.SweepInterval, time.Minute)
+	orDefault(&c.RetentionInterval, 10*time.Second)
+	if c.ForgetUnusedAfter > 0 {
+		c.ForgetUnusedAfter = max(c.ForgetUnusedAfter, time.Minute)
+	}
+	if c.Random == nil {
+		c.Random = mathrand.Float64
+	}
 	orDefault(&c.ResolveFor, defaultResolveFor)
 	orDefault(&c.CachedTopics, 100_000)
 	orDefault(&c.CachedConsumers, 100_000)

@@ -48,12 +48,19 @@ func (b *Broker) Consume(ctx context.Context, r ConsumeRequest) (ConsumeResult, 
 		return ConsumeResult{}, err
 	}
 	if r.Offset != nil {
-		return b.consumeAt(ctx, &r, w, wait)
+		result, err := b.consumeAt(ctx, &r, w, wait)
+		if err == nil {
+			b.used.consumer(r.Consumer, time.Now())
+		}
+		return result, err
 	}
 	if r.Plain() {
 		w.limit = 1
 	}
 	result, err := b.consumeNext(ctx, &r, w, wait)
+	if err == nil {
+		b.used.consumer(r.Consumer, time.Now())
+	}
 	if err == nil && r.Plain() && len(result.Messages) == 0 {
 		return ConsumeResult{}, ErrNoMessage
 	}

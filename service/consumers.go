@@ -106,6 +106,9 @@ func (b *Broker) Size(ctx context.Context, topic TopicName, id ConsumerID) (int6
 		return 0, err
 	}
 	state, err := b.ConsumerState(ctx, topic, id, "")
+	if err == nil {
+		b.used.consumer(id, time.Now())
+	}
 	return state.Lag, err
 }
 

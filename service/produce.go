@@ -1,6 +1,9 @@
 package service
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // ProduceRequest asks to append messages to a topic.
 type ProduceRequest struct {
@@ -55,6 +58,9 @@ func (b *Broker) Produce(ctx context.Context, r ProduceRequest) (ProduceResult, 
 		}
 		var result AppendResult
 		if result, err = b.produceTo(ctx, t, request); CodeOf(err) != CodeTopicNotFound {
+			if err == nil {
+				b.used.producer(r.Producer, time.Now())
+			}
 			return ProduceResult{AppendResult: result, Durability: b.props.Durability}, err
 		}
 		// The life of the topic known here has ended: its head row is not there. The name is

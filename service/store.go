@@ -29,6 +29,7 @@ type Store interface {
 	ProducerStore
 	MessageStore
 	ConsumerStore
+	RetentionStore
 
 	// Properties describes the engine. They never change while the store is open.
 	Properties() Properties
@@ -115,6 +116,8 @@ type NewTopic struct {
 	Name        TopicName
 	Incarnation string
 	At          time.Time
+	// Retention is what is to be kept of it.
+	Retention Retention
 }
 
 // Head is a topic with the state that orders its appends.
@@ -198,8 +201,9 @@ type MessageStore interface {
 	FindTime(ctx context.Context, topic TopicID, t time.Time) (Offset, error)
 	// Trim makes before the first offset of a topic, in one small transaction of its own under the
 	// head's lock; it never moves the floor back, nor beyond the next offset. Bytes is reduced by
-	// what becomes invisible. The rows below go later, by Sweep. ErrTopicNotFound.
-	Trim(ctx context.Context, topic TopicID, before Offset) (Head, error)
+	// what becomes invisible. The rows below go later, by Sweep. It does not pass the positions of the
+	// named consumers of the topic (PlanTrim), which cannot go back meanwhile. ErrTopicNotFound.
+	Trim(ctx context.Context, topic TopicID, before Offset, keepFor ...string) (Head, error)
 }
 
 // ConsumerStore keeps consumers and their positions.

@@ -32,12 +32,29 @@ func (l *tail) add(messages []Message) {
 	}
 	l.messages = append(l.messages, messages...)
 	for n := len(l.messages); n > tailMessages || (l.bytes > tailBytes && n > 1); n = len(l.messages) {
-		size := footprint(&l.messages[0])
-		l.bytes -= size
-		l.messages = l.messages[1:]
-		l.dropped++
-		l.droppedBytes += size
+		l.drop()
 	}
+	l.compact()
+}
+
+// forgetBelow drops what was trimmed.
+func (l *tail) forgetBelow(first Offset) {
+	for len(l.messages) > 0 && l.messages[0].Offset < first {
+		l.drop()
+	}
+	l.compact()
+}
+
+// drop drops the oldest message.
+func (l *tail) drop() {
+	size := footprint(&l.messages[0])
+	l.bytes -= size
+	l.messages = l.messages[1:]
+	l.dropped++
+	l.droppedBytes += size
+}
+
+func (l *tail) compact() {
 	// Copying now and then lets the dropped messages go, at a cost of one copy a message.
 	if l.dropped > len(l.messages) || l.droppedBytes > tailBytes {
 		l.messages = append(make([]Message, 0, 2*len(l.messages)), l.messages...)

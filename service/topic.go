@@ -85,11 +85,22 @@ func (t *topic) publish(a *TopicAppend, at time.Time) (tailGrowth int64, err err
 		a.Head.First = max(a.Head.First, t.head.First)
 		t.head = a.Head
 	}
+	t.head.First = max(t.head.First, a.Head.First)
 	t.wake()
 	if at.After(t.confirmedAt) {
 		t.confirmedAt = at
 	}
 	return t.tail.bytes - before, nil
+}
+
+// floor takes in a head whose first offset was just moved.
+func (t *topic) floor(head Head) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if head.Incarnation == t.head.Incarnation {
+		t.head.First = max(t.head.First, head.First)
+		t.tail.forgetBelow(t.head.First)
+	}
 }
 
 // read answers from memory: the messages at from, as many as the tail holds and w allows. full

@@ -17,11 +17,13 @@ const resolveAttempts = 10
 // TopicState describes a topic.
 type TopicState struct {
 	Head
+	Retention            Retention
 	Producers, Consumers int64
 }
 
-// CreateTopic creates a topic. Errors: invalid_request, topic_exists.
-func (b *Broker) CreateTopic(ctx context.Context, name TopicName) (Head, error) {
+// CreateTopic creates a topic that keeps what is said, nil for everything. Errors: invalid_request,
+// topic_exists.
+func (b *Broker) CreateTopic(ctx context.Context, name TopicName, kept *RetentionChange) (Head, error) {
 	if err := b.enter(); err != nil {
 		return Head{}, err
 	}
@@ -29,7 +31,14 @@ func (b *Broker) CreateTopic(ctx context.Context, name TopicName) (Head, error) 
 	if err := CheckName("name", name); err != nil {
 		return Head{}, err
 	}
-	return b.store.CreateTopic(ctx, b.newTopic(name))
+	topic := b.newTopic(name)
+	if kept != nil {
+		if err := kept.check(); err != nil {
+			return Head{}, err
+		}
+		topic.Retention = kept.Apply(Retention{})
+	}
+	return b.store.CreateTopic(ctx, topic)
 }
 
 func (b *Broker) newTopic(name TopicName) NewTopic {
@@ -79,11 +88,44 @@ func (b *Broker) DescribeTopic(ctx context.Context, name TopicName) (TopicState,
 	if err != nil {
 		return TopicState{}, err
 	}
+	kept, err := b.store.Retention(ctx, head.ID)
+	if err != nil {
+		return TopicState{}, err
+	}
+	return b.topicState(ctx, head.Head, kept)
+}
+
+func (b *Broker) topicState(ctx context.Context, head Head, kept Retention) (TopicState, error) {
 	producers, consumers, err := b.store.CountClients(ctx, head.ID)
 	if err != nil {
 		return TopicState{}, err
 	}
-	return TopicState{Head: head.Head, Producers: producers, Consumers: consumers}, nil
+	return TopicState{Head: head, Retention: kept, Producers: producers, Consumers: consumers}, nil
+}
+
+// SetRetention changes what is kept of a topic, durably before it returns, and describes the topic. It may be
+// repeated blindly. What is to go goes in the background. Errors: invalid_request, topic_not_found,
+// unavailable, outcome_unknown, storage_full.
+func (b *Broker) SetRetention(ctx context.Context, name TopicName, change RetentionChange) (TopicState, error) {
+	if err := b.enter(); err != nil {
+		return TopicState{}, err
+	}
+	defer b.leave()
+	if err := CheckName("topic", name); err != nil {
+		return TopicState{}, err
+	}
+	if err := change.check(); err != nil {
+		return TopicState{}, err
+	}
+	var kept Retention
+	head, err := repeatChange(ctx, b, func(ctx context.Context) (head Head, err error) {
+		head, kept, err = b.store.SetRetention(ctx, name, change)
+		return head, err
+	})
+	if err != nil {
+		return TopicState{}, err
+	}
+	return b.topicState(ctx, head, kept)
 }
 
 // DeleteTopic deletes a topic with all its messages, producers and consumers. Errors:

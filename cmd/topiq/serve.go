@@ -35,6 +35,8 @@ type serveCommand struct {
 	AccessLog bool `help:"Log a line for each request, at level info in place of debug."`
 
 	MetricsConsumers int `default:"0" placeholder:"N" help:"Show the lag of so many named consumers at /metrics; 0 is none. They are read from the store, at most every 10 s."`
+	ForgetUnusedAfter age           `default:"90d" placeholder:"AGE" help:"Producers and consumers without a name that nobody has used for so long are forgotten, such as 36h or 90d; 0 is never."`
+	RetentionInterval time.Duration `default:"10s" help:"About how often is looked for what topics need not keep any more."`
 
 	Limits limitFlags `embed:"" group:"limits"`
 }
@@ -53,6 +55,10 @@ func (c *serveCommand) Validate() error {
 		return fmt.Errorf("--metrics-consumers must be between 0 and %d", mostMetricsConsumers)
 	case c.Lanes < 0:
 		return errors.New("--lanes must not be negative")
+	case c.ForgetUnusedAfter != 0 && time.Duration(c.ForgetUnusedAfter) < time.Minute:
+		return errors.New("--forget-unused-after must be at least 1m, or 0")
+	case c.RetentionInterval < time.Millisecond:
+		return errors.New("--retention-interval must be at least 1ms")
 	}
 	return c.Limits.Validate()
 }
@@ -83,6 +89,9 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	figures := metrics.New(metrics.Config{Version: version, Consumers: c.MetricsConsumers})
 	broker := service.NewBroker(store, service.Config{
 		Logger: log, Limits: c.Limits.service(), Now: fault.Clock(), Observer: figures,
+	broker := service.NewBroker(store, service.Config{
+		Logger: log, Limits: c.Limits.service(), Now: fault.Clock(),
+		RetentionInterval: c.RetentionInterval, ForgetUnusedAfter: time.Duration(c.ForgetUnusedAfter),
 	})
 	config := c.apiConfig(listener.Addr(), local, log)
 	config.Metrics = figures

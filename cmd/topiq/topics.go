@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/topiq/topiq/client"
@@ -13,7 +14,8 @@ import (
 type topicsCommand struct {
 	List     topicsListCommand     `cmd:"" help:"Write the names of all topics, sorted, each as one line."`
 	Create   topicsCreateCommand   `cmd:"" help:"Create an empty topic."`
-	Describe topicsDescribeCommand `cmd:"" help:"Write what is known of a topic, one fact a line."`
+	Describe topicsDescribeCommand `cmd:"" aliases:"show" help:"Write what is known of a topic, one fact a line."`
+	Set      topicsSetCommand      `cmd:"" help:"Change what is kept of a topic."`
 	Delete   topicsDeleteCommand   `cmd:"" help:"Delete a topic with its messages, producers and consumers."`
 }
 
@@ -48,12 +50,20 @@ func (c *topicsListCommand) Run(ctx context.Context, s streams) error {
 type topicsCreateCommand struct {
 	connection
 	topicArgument
+	retentionFlags
 }
+
+// Validate refuses what cannot work; kong calls it.
+func (c *topicsCreateCommand) Validate() error { return c.validate() }
 
 // Run creates the topic.
 func (c *topicsCreateCommand) Run(ctx context.Context, s streams) error {
+	var options []client.TopicOption
+	if c.retentionFlags.given() {
+		options = append(options, client.WithRetention(c.retention()))
+	}
 	return c.do(ctx, s, func(ctx context.Context, broker *client.Client) error {
-		return broker.CreateTopic(ctx, c.Topic)
+		return broker.CreateTopic(ctx, c.Topic, options...)
 	})
 }
 
@@ -71,7 +81,7 @@ func (c *topicsDescribeCommand) Run(ctx context.Context, s streams) error {
 			return err
 		}
 		count := func(n int64) string { return strconv.FormatInt(n, 10) }
-		return writeFacts(s.out, [][]string{
+		return writeFacts(s.out, slices.Concat([][]string{
 			{"topic", topic.Name},
 			{"created_at", stamp(topic.CreatedAt)},
 			{"incarnation", topic.Incarnation},
@@ -79,9 +89,10 @@ func (c *topicsDescribeCommand) Run(ctx context.Context, s streams) error {
 			{"bytes", count(topic.Bytes)},
 			{"first_offset", count(topic.FirstOffset)},
 			{"next_offset", count(topic.NextOffset)},
+		}, retentionFacts(topic.Retention), [][]string{
 			{"producers", count(topic.Producers)},
 			{"consumers", count(topic.Consumers)},
-		})
+		}))
 	})
 }
 

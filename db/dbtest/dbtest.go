@@ -35,6 +35,8 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"Commits", commitTests()},
 		{"Move", moveTests()},
 		{"Trim", trimTests()},
+		{"Retention", retentionTests()},
+		{"Unused", unusedTests()},
 		{"Incarnation", incarnationTests()},
 		{"Foreign", foreignTests()},
 		{"Audit", auditTests()},

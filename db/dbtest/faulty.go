@@ -185,8 +185,10 @@ func (f *Faulty) FindTime(ctx context.Context, topic service.TopicID, t time.Tim
 }
 
 // Trim implements service.Store.
-func (f *Faulty) Trim(ctx context.Context, topic service.TopicID, before service.Offset) (service.Head, error) {
-	return one(f, "Trim", func() (service.Head, error) { return f.Store.Trim(ctx, topic, before) })
+func (f *Faulty) Trim(
+	ctx context.Context, topic service.TopicID, before service.Offset, keepFor ...string,
+) (service.Head, error) {
+	return one(f, "Trim", func() (service.Head, error) { return f.Store.Trim(ctx, topic, before, keepFor...) })
 }
 
 // RegisterConsumer implements service.Store.

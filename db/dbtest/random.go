@@ -49,6 +49,10 @@ func Agree(t *testing.T, open ...func(t *testing.T) service.Store) {
 			"seek":               w.seek,
 			"commit":             w.commit,
 			"look":               w.look,
+			"setRetention":       w.setRetention,
+			"findExcess":         w.findExcess,
+			"touch":              w.touch,
+			"forget":             w.forget,
 		})
 		w.compareAll(r)
 	})

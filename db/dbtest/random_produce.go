@@ -194,14 +194,6 @@ func (w *world) read(r *rapid.T) {
 	}, func(_ int, offset service.Offset) any { return offset })
 }
 
-func (w *world) trim(r *rapid.T) {
-	topic := w.aTopic(r)
-	before := topic.around(r, "before")
-	ask(r, w, "trim", func(i int, s service.Store) (service.Head, error) {
-		return s.Trim(w.test.Context(), topic.id(i), before)
-	}, func(i int, h service.Head) any { return w.plainHead(i, h) })
-}
-
 // sweep is not compared: how much an engine leaves behind is its own affair.
 func (w *world) sweep(r *rapid.T) {
 	for _, s := range w.stores {

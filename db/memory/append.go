@@ -24,7 +24,7 @@ func (s *Store) Append(
 	}
 	plan := service.PlanAppend(requests, read, now)
 	for i := range plan.Producers {
-		s.advance(topics[plan.Producers[i].Topic], &plan.Producers[i])
+		s.advance(topics[plan.Producers[i].Topic], &plan.Producers[i], now)
 	}
 	for i := range plan.Topics {
 		topics[plan.Topics[i].Head.ID].extend(&plan.Topics[i])
@@ -70,10 +70,10 @@ func state(topics map[service.TopicID]*topic, requests []service.AppendRequest) 
 	return read
 }
 
-func (s *Store) advance(t *topic, to *service.ProducerAdvance) {
+func (s *Store) advance(t *topic, to *service.ProducerAdvance, now time.Time) {
 	p := t.named[to.Name]
 	if p == nil {
-		p = s.add(t, to.Name)
+		p = s.add(t, to.Name, now)
 	}
 	p.row.NextSeq, p.row.LastOffset = to.NextSeq, to.LastOffset
 	p.row.Count += to.AddCount
@@ -91,14 +91,18 @@ func (t *topic) extend(by *service.TopicAppend) {
 }
 
 // Trim implements service.MessageStore.
-func (s *Store) Trim(_ context.Context, id service.TopicID, before service.Offset) (service.Head, error) {
+func (s *Store) Trim(
+	_ context.Context, id service.TopicID, before service.Offset, keepFor ...string,
+) (service.Head, error) {
 	t, unlock := hold(&s.topics, id, writeLock)
 	defer unlock()
 	if t == nil {
 		return service.Head{}, service.ErrTopicNotFound
 	}
+	t.seek.Lock() // nobody goes back
+	defer t.seek.Unlock()
 	rest := *t.view.Load()
-	cut := int(min(max(before, rest.head.First), rest.head.Next) - rest.head.First)
+	cut := int(service.PlanTrim(before, rest.head, keepFor, t.keepers(keepFor)) - rest.head.First)
 	for i := range cut {
 		rest.head.Bytes -= rest.log.at(i).Size()
 	}

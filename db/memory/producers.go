@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/topiq/topiq/service"
 )
@@ -13,6 +14,8 @@ type producer struct {
 	// sent[i] is the offset of seq NextSeq − len(sent) + i: those that Trim has left. It grows
 	// with seq, because a producer's messages are stored in the order of their seqs.
 	sent []service.Offset
+	// used is when an anonymous producer was used last, about.
+	used time.Time
 }
 
 func (p *producer) offset(seq int64) (service.Offset, bool) {
@@ -32,13 +35,15 @@ func (p *producer) forgetBelow(first service.Offset) {
 func registered(row service.Producer) bool { return row.Name == "" || row.Epoch > 0 }
 
 // add makes a producer. The topic's write lock is held.
-func (s *Store) add(t *topic, name string) *producer {
-	p := &producer{row: service.Producer{
+func (s *Store) add(t *topic, name string, at time.Time) *producer {
+	p := &producer{used: stored(at), row: service.Producer{
 		ID: service.ProducerID(s.newID(service.BucketOfID(t.id))), Topic: t.id, Name: name, LastOffset: -1,
 	}}
 	t.producers[p.row.ID] = p
 	if name != "" {
 		t.named[name] = p
+	} else {
+		s.anonymous.Store(p.row.ID, t)
 	}
 	return p
 }
@@ -65,11 +70,11 @@ func (s *Store) RegisterProducer(
 
 func (s *Store) register(t *topic, r service.ProducerRegistration) (service.Producer, error) {
 	if r.Name == "" {
-		return s.add(t, "").row, nil
+		return s.add(t, "", r.Topic.At).row, nil
 	}
 	p := t.named[r.Name]
 	if p == nil {
-		p = s.add(t, r.Name)
+		p = s.add(t, r.Name, r.Topic.At)
 	}
 	row, err := service.OpenSession(p.row, r.Instance)
 	if err != nil {
@@ -95,6 +100,7 @@ func (s *Store) UnregisterProducer(_ context.Context, name service.TopicName, id
 		return service.ErrProducerNotFound
 	case p.row.Name == "":
 		delete(t.producers, id)
+		s.anonymous.Delete(id)
 	default:
 		p.row = service.CloseSession(p.row)
 	}

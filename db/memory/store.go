@@ -40,6 +40,7 @@ type Store struct {
 	names     sync.Map // service.TopicName → *topic
 	topics    sync.Map // service.TopicID → *topic
 	consumers sync.Map // service.ConsumerID → *topic
+	anonymous sync.Map // service.ProducerID → *topic, of producers without a name
 	counters  [service.Buckets]atomic.Int64
 }
 
@@ -73,6 +74,7 @@ func (s *Store) Close() error {
 	s.names.Clear()
 	s.topics.Clear()
 	s.consumers.Clear()
+	s.anonymous.Clear()
 	return nil
 }
 
@@ -90,6 +92,7 @@ type topic struct {
 	write     sync.Mutex
 	producers map[service.ProducerID]*producer
 	named     map[string]*producer
+	retention service.Retention
 
 	// seek guards the positions. Whoever needs both locks takes write first.
 	seek      sync.Mutex
@@ -109,7 +112,7 @@ type view struct {
 
 func newTopic(id service.TopicID, t service.NewTopic) *topic {
 	created := &topic{
-		id: id, name: t.Name,
+		id: id, name: t.Name, retention: t.Retention,
 		producers: map[service.ProducerID]*producer{}, named: map[string]*producer{},
 		consumers: map[service.ConsumerID]service.Consumer{}, consNames: map[string]service.ConsumerID{},
 	}

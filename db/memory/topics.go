@@ -89,6 +89,9 @@ func (s *Store) DeleteTopic(_ context.Context, name service.TopicName, _ time.Ti
 	for id := range t.consumers {
 		s.consumers.Delete(id)
 	}
+	for id := range t.producers {
+		s.anonymous.Delete(id)
+	}
 	return nil
 }
 

@@ -104,14 +104,21 @@ const sumStep = 1_000_000
 
 // Trim implements service.MessageStore. What becomes invisible is summed up before the transaction, for
 // that may take long and produces wait for the head. Messages never change, so the sum still holds under
-// the lock unless another Trim has come first; then all begins anew.
-func (s *Store) Trim(ctx context.Context, topic service.TopicID, before service.Offset) (service.Head, error) {
+// the lock unless another Trim has come first, or a consumer that is waited for has gone back; then all begins
+// anew.
+func (s *Store) Trim(
+	ctx context.Context, topic service.TopicID, before service.Offset, keepFor ...string,
+) (service.Head, error) {
 	for {
 		seen, err := s.getHead(ctx, topic)
 		if err != nil {
 			return service.Head{}, err
 		}
-		first := min(max(before, seen.First), seen.Next)
+		positions, err := s.findKeepers(ctx, topic, keepFor)
+		if err != nil {
+			return service.Head{}, err
+		}
+		first := service.PlanTrim(before, seen, keepFor, positions)
 		if first == seen.First {
 			return seen, nil
 		}
@@ -119,7 +126,7 @@ func (s *Store) Trim(ctx context.Context, topic service.TopicID, before service.
 		if err != nil {
 			return service.Head{}, err
 		}
-		head, done, err := s.moveFirst(ctx, seen, first, bytes)
+		head, done, err := s.moveFirst(ctx, seen, trimmed{first, bytes}, keepFor)
 		if err != nil || done {
 			return head, err
 		}
@@ -142,18 +149,30 @@ func (s *Store) sumSizes(
 	return bytes, err
 }
 
-// moveFirst moves the first offset, unless it is not where it was seen.
+// trimmed is where the first offset is to go, and how many bytes become invisible by that.
+type trimmed struct {
+	first service.Offset
+	bytes int64
+}
+
+// moveFirst moves the first offset, unless it is not where it was seen, or must not go so far any more. The
+// consumers are locked before the head, so that produces do not wait with it for a move that is under way.
 func (s *Store) moveFirst(
-	ctx context.Context, seen service.Head, first service.Offset, bytes int64,
+	ctx context.Context, seen service.Head, to trimmed, keepFor []string,
 ) (head service.Head, done bool, err error) {
 	err = s.write(ctx, func(ctx context.Context, u *unit) (err error) {
+		positions, err := lockKeepers(ctx, u, seen.ID, keepFor)
+		if err != nil {
+			return err
+		}
 		if head, err = lockHead(ctx, u, seen.ID); err != nil {
 			return err
 		}
-		if done = head.First == seen.First; !done {
+		done = head.First == seen.First && service.PlanTrim(to.first, head, keepFor, positions) == to.first
+		if !done {
 			return errNothingToWrite
 		}
-		head.First, head.Bytes = first, head.Bytes-bytes
+		head.First, head.Bytes = to.first, head.Bytes-to.bytes
 		return u.run(ctx, exactly(1, "trim a head", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
 			return q.TrimHead(ctx, pgsql.TrimHeadParams{
 				Bucket: bucketOf(head.ID), TopicID: int64(head.ID), FirstOffset: int64(head.First), Bytes: head.Bytes,

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -27,10 +28,10 @@ func (s *Store) RegisterProducer(
 			return err
 		}
 		if r.Name == "" {
-			row, err = insertProducer(ctx, u, head, "")
+			row, err = insertProducer(ctx, u, head, "", r.Topic.At)
 			return err
 		}
-		if row, err = lockNamedOrInsert(ctx, u, head, r.Name); err != nil {
+		if row, err = lockNamedOrInsert(ctx, u, head, r.Name, r.Topic.At); err != nil {
 			return err
 		}
 		if row, err = service.OpenSession(row, r.Instance); err != nil {
@@ -64,14 +65,16 @@ func findOrCreateHead(ctx context.Context, u *unit, topic service.NewTopic) (ser
 }
 
 // insertProducer inserts a producer of epoch 0. If the name is taken nothing happens.
-func insertProducer(ctx context.Context, u *unit, head service.Head, name string) (service.Producer, error) {
+func insertProducer(
+	ctx context.Context, u *unit, head service.Head, name string, at time.Time,
+) (service.Producer, error) {
 	id, err := u.ids.next(service.BucketOfID(head.ID))
 	if err != nil {
 		return service.Producer{}, err
 	}
 	err = u.run(ctx, func(ctx context.Context, q *pgsql.Queries) error {
 		_, err := q.InsertProducer(ctx, pgsql.InsertProducerParams{
-			Bucket: bucketOf(head.ID), ProducerID: id, TopicID: int64(head.ID), Name: optional(name),
+			Bucket: bucketOf(head.ID), ProducerID: id, TopicID: int64(head.ID), Name: optional(name), LastUsed: stored(at),
 		})
 		return err
 	})
@@ -81,12 +84,14 @@ func insertProducer(ctx context.Context, u *unit, head service.Head, name string
 // lockNamedOrInsert locks and reads the row of a name, inserted first if it is not there. Two brokers
 // that register one new name at once both insert; one of them waits and does nothing, and only a
 // statement after the insert is sure to see the row that won.
-func lockNamedOrInsert(ctx context.Context, u *unit, head service.Head, name string) (service.Producer, error) {
+func lockNamedOrInsert(
+	ctx context.Context, u *unit, head service.Head, name string, at time.Time,
+) (service.Producer, error) {
 	row, err := lockNamed(ctx, u, head, name)
 	if !errors.Is(err, service.ErrProducerNotFound) {
 		return row, err
 	}
-	if _, err := insertProducer(ctx, u, head, name); err != nil {
+	if _, err := insertProducer(ctx, u, head, name, at); err != nil {
 		return service.Producer{}, err
 	}
 	return lockNamed(ctx, u, head, name)

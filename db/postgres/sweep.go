@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/topiq/topiq/gen/pgsql"
+	"github.com/topiq/topiq/service"
 )
 
 // Sweep implements service.TopicStore. One call works on one topic: a deleted one if there is any,
@@ -41,10 +42,16 @@ func (s *Store) sweepDeleted(ctx context.Context, limit int64) (removed int, fou
 	if err != nil || !found {
 		return 0, false, err
 	}
+	until, err := s.sweepEnd(ctx, pgsql.FindTrimmedHeadRow{
+		Bucket: deleted.Bucket, TopicID: deleted.TopicID, FirstOffset: service.MaxInteger,
+	}, limit)
+	if err != nil {
+		return 0, true, err
+	}
 	err = s.write(ctx, func(ctx context.Context, u *unit) error {
 		removed = 0
 		left := limit
-		for _, table := range sweeps(deleted.Bucket, deleted.TopicID) {
+		for _, table := range sweeps(deleted.Bucket, deleted.TopicID, until) {
 			n, err := table(ctx, u, left)
 			if err != nil {
 				return err
@@ -66,8 +73,8 @@ func (s *Store) sweepDeleted(ctx context.Context, limit int64) (removed int, fou
 }
 
 // sweeps are the tables that a deleted topic leaves rows in, each as a call that removes at most so
-// many.
-func sweeps(bucket int32, topic int64) []func(ctx context.Context, u *unit, limit int64) (int64, error) {
+// many; of the messages those below until.
+func sweeps(bucket int32, topic, until int64) []func(ctx context.Context, u *unit, limit int64) (int64, error) {
 	table := func(
 		query func(ctx context.Context, q *pgsql.Queries, limit int64) (int64, error),
 	) func(context.Context, *unit, int64) (int64, error) {
@@ -80,8 +87,8 @@ func sweeps(bucket int32, topic int64) []func(ctx context.Context, u *unit, limi
 		}
 	}
 	return []func(context.Context, *unit, int64) (int64, error){
-		table(func(ctx context.Context, q *pgsql.Queries, limit int64) (int64, error) {
-			return q.SweepMessages(ctx, pgsql.SweepMessagesParams{Bucket: bucket, TopicID: topic, MaxRows: limit})
+		table(func(ctx context.Context, q *pgsql.Queries, _ int64) (int64, error) {
+			return q.SweepMessages(ctx, pgsql.SweepMessagesParams{Bucket: bucket, TopicID: topic, UntilOffset: until})
 		}),
 		table(func(ctx context.Context, q *pgsql.Queries, limit int64) (int64, error) {
 			return q.SweepProducers(ctx, pgsql.SweepProducersParams{Bucket: bucket, TopicID: topic, MaxRows: limit})
@@ -107,11 +114,14 @@ func (s *Store) sweepTrimmed(ctx context.Context, limit int64) (removed int, fou
 	if err != nil || !found {
 		return 0, false, err
 	}
-	until := min(head.FirstOffset, head.SweptOffset+limit)
+	until, err := s.sweepEnd(ctx, head, limit)
+	if err != nil {
+		return 0, true, err
+	}
 	err = s.write(ctx, func(ctx context.Context, u *unit) error {
 		return u.run(ctx,
 			func(ctx context.Context, q *pgsql.Queries) error {
-				n, err := q.SweepTrimmed(ctx, pgsql.SweepTrimmedParams{
+				n, err := q.SweepMessages(ctx, pgsql.SweepMessagesParams{
 					Bucket: head.Bucket, TopicID: head.TopicID, FromOffset: head.SweptOffset, UntilOffset: until,
 				})
 				removed = int(n)
@@ -125,4 +135,23 @@ func (s *Store) sweepTrimmed(ctx context.Context, limit int64) (removed int, fou
 			})
 	})
 	return removed, true, err
+}
+
+// sweepBytes is how much of payloads one sweep removes: to delete a long one is to delete a row for each
+// 2 kB of it, and a statement that takes longer than it may would fail again and again.
+const sweepBytes = 16 << 20
+
+// sweepEnd returns up to where one sweep removes the rows from the swept to the first offset.
+func (s *Store) sweepEnd(ctx context.Context, head pgsql.FindTrimmedHeadRow, limit int64) (until int64, err error) {
+	err = s.read(ctx, func(ctx context.Context, q *pgsql.Queries) error {
+		until, err = q.FindSweepEnd(ctx, pgsql.FindSweepEndParams{
+			Bucket: head.Bucket, TopicID: head.TopicID, FromOffset: head.SweptOffset, UntilOffset: head.FirstOffset,
+			MaxRows: limit, Bytes: sweepBytes,
+		})
+		return err
+	})
+	if until == 0 {
+		until = head.FirstOffset // nothing is there any more
+	}
+	return until, err
 }

@@ -52,11 +52,15 @@ func insertTopic(ctx context.Context, u *unit, topic service.NewTopic) (service.
 	if err != nil || inserted == 0 {
 		return service.Head{}, false, err
 	}
-	err = u.run(ctx, func(ctx context.Context, q *pgsql.Queries) error {
+	steps := []step{func(ctx context.Context, q *pgsql.Queries) error {
 		return q.InsertHead(ctx, pgsql.InsertHeadParams{
 			Bucket: int32(bucket), TopicID: id, Incarnation: topic.Incarnation,
 		})
-	})
+	}}
+	if !topic.Retention.IsZero() {
+		steps = append(steps, writeRetention(service.TopicID(id), topic.Retention))
+	}
+	err = u.run(ctx, steps...)
 	return service.Head{
 		ID: service.TopicID(id), Name: topic.Name, Incarnation: topic.Incarnation, CreatedAt: stored(topic.At),
 	}, true, err
@@ -146,6 +150,7 @@ func (s *Store) DeleteTopic(ctx context.Context, name service.TopicName, at time
 			exactly(1, "delete a topic", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
 				return q.DeleteTopic(ctx, pgsql.DeleteTopicParams{Bucket: bucket, TopicID: id})
 			}),
+			deleteRetention(service.TopicID(id)),
 			func(ctx context.Context, q *pgsql.Queries) error {
 				return q.InsertDeletedTopic(ctx, pgsql.InsertDeletedTopicParams{
 					Bucket: bucket, TopicID: id, DeletedAt: stored(at),

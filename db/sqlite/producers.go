@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/topiq/topiq/gen/litesql"
 	"github.com/topiq/topiq/service"
@@ -26,7 +27,7 @@ func (s *Store) RegisterProducer(
 		if err := service.CheckOwn(head); err != nil {
 			return err
 		}
-		if producer, err = tx.producer(ctx, head.ID, r.Name); err != nil || r.Name == "" {
+		if producer, err = tx.producer(ctx, head.ID, r.Name, r.Topic.At); err != nil || r.Name == "" {
 			return err
 		}
 		if producer, err = service.OpenSession(producer, r.Instance); err != nil {
@@ -41,7 +42,9 @@ func (s *Store) RegisterProducer(
 }
 
 // producer returns the row of a name, made if there is none; without a name always a new one.
-func (t *tx) producer(ctx context.Context, topic service.TopicID, name string) (service.Producer, error) {
+func (t *tx) producer(
+	ctx context.Context, topic service.TopicID, name string, at time.Time,
+) (service.Producer, error) {
 	if name != "" {
 		if p, err := t.namedProducer(ctx, topic, name); !errors.Is(err, service.ErrProducerNotFound) {
 			return p, err
@@ -52,7 +55,7 @@ func (t *tx) producer(ctx context.Context, topic service.TopicID, name string) (
 		return service.Producer{}, err
 	}
 	if err := affected(t.InsertProducer(ctx, litesql.InsertProducerParams{
-		Bucket: bucketOf(topic), ProducerID: id, TopicID: int64(topic), Name: named(name),
+		Bucket: bucketOf(topic), ProducerID: id, TopicID: int64(topic), Name: named(name), LastUsed: micros(at),
 	})); err != nil {
 		return service.Producer{}, err
 	}

@@ -49,6 +49,11 @@ func (t *tx) topic(ctx context.Context, topic service.NewTopic) (head service.He
 	}); err != nil {
 		return service.Head{}, false, err
 	}
+	if !topic.Retention.IsZero() {
+		if err := t.setRetention(ctx, service.TopicID(id), topic.Retention); err != nil {
+			return service.Head{}, false, err
+		}
+	}
 	head, err = t.find(ctx, topic.Name)
 	return head, true, err
 }
@@ -154,6 +159,9 @@ func (s *Store) DeleteTopic(ctx context.Context, name service.TopicName, at time
 			return err
 		}
 		if err := affected(tx.DeleteTopic(ctx, litesql.DeleteTopicParams{Bucket: bucket, TopicID: id})); err != nil {
+			return err
+		}
+		if err := tx.setRetention(ctx, head.ID, service.Retention{}); err != nil {
 			return err
 		}
 		return tx.InsertDeletedTopic(ctx, litesql.InsertDeletedTopicParams{

@@ -16,13 +16,19 @@ const sweepBytes = 4 << 20
 // Trim implements service.MessageStore. What becomes invisible is counted before the transaction,
 // so that however much it is, the writer does not wait for it: those messages never change, and
 // nothing but another Trim takes any away, which is seen by the first offset.
-func (s *Store) Trim(ctx context.Context, topic service.TopicID, before service.Offset) (service.Head, error) {
+func (s *Store) Trim(
+	ctx context.Context, topic service.TopicID, before service.Offset, keepFor ...string,
+) (service.Head, error) {
 	for {
 		seen, err := get(ctx, s.read, topic)
 		if err != nil {
 			return service.Head{}, s.failed(err)
 		}
-		first := min(max(before, seen.First), seen.Next)
+		positions, err := keepers(ctx, s.read, topic, keepFor)
+		if err != nil {
+			return service.Head{}, s.failed(err)
+		}
+		first := service.PlanTrim(before, seen, keepFor, positions)
 		if first == seen.First {
 			return seen, nil
 		}
@@ -33,26 +39,37 @@ func (s *Store) Trim(ctx context.Context, topic service.TopicID, before service.
 		if err != nil {
 			return service.Head{}, s.failed(err)
 		}
-		head, done, err := s.moveFirst(ctx, seen, first, bytes)
+		head, done, err := s.moveFirst(ctx, seen, trimmed{first, bytes}, keepFor)
 		if err != nil || done {
 			return head, err
 		}
 	}
 }
 
-// moveFirst moves the first offset, unless it is not where it was seen.
+// trimmed is where the first offset is to go, and how many bytes become invisible by that.
+type trimmed struct {
+	first service.Offset
+	bytes int64
+}
+
+// moveFirst moves the first offset, unless it is not where it was seen, or must not go so far any more.
 func (s *Store) moveFirst(
-	ctx context.Context, seen service.Head, first service.Offset, bytes int64,
+	ctx context.Context, seen service.Head, to trimmed, keepFor []string,
 ) (head service.Head, done bool, err error) {
 	err = s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
 		var err error
 		if head, err = get(ctx, tx.Queries, seen.ID); err != nil {
 			return err
 		}
-		if done = head.First == seen.First; !done {
+		positions, err := keepers(ctx, tx.Queries, seen.ID, keepFor)
+		if err != nil {
+			return err
+		}
+		done = head.First == seen.First && service.PlanTrim(to.first, head, keepFor, positions) == to.first
+		if !done {
 			return errUnchanged
 		}
-		head.First, head.Bytes = first, head.Bytes-bytes
+		head.First, head.Bytes = to.first, head.Bytes-to.bytes
 		return affected(tx.TrimHead(ctx, litesql.TrimHeadParams{
 			Bucket: bucketOf(head.ID), TopicID: int64(head.ID), FirstOffset: int64(head.First), Bytes: head.Bytes,
 		}))

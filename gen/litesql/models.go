@@ -25,4 +25,5 @@ type Producer struct {
 	Count      int64
 	Instance   string
 	Fenced     string
+	LastUsed   int64
 }

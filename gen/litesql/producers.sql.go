@@ -141,8 +141,8 @@ func (q *Queries) DeleteProducer(ctx context.Context, arg DeleteProducerParams) 
 }
 
 const insertProducer = `-- name: InsertProducer :execrows
-INSERT INTO producers (bucket, producer_id, topic_id, name)
-VALUES (?1, ?2, ?3, ?4)
+INSERT INTO producers (bucket, producer_id, topic_id, name, last_used)
+VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (bucket, topic_id, name) DO NOTHING
 `
 
@@ -151,6 +151,7 @@ type InsertProducerParams struct {
 	ProducerID int64
 	TopicID    int64
 	Name       *string
+	LastUsed   int64
 }
 
 func (q *Queries) InsertProducer(ctx context.Context, arg InsertProducerParams) (int64, error) {
@@ -159,6 +160,7 @@ func (q *Queries) InsertProducer(ctx context.Context, arg InsertProducerParams) 
 		arg.ProducerID,
 		arg.TopicID,
 		arg.Name,
+		arg.LastUsed,
 	)
 	if err != nil {
 		return 0, err
@@ -167,7 +169,7 @@ func (q *Queries) InsertProducer(ctx context.Context, arg InsertProducerParams) 
 }
 
 const listProducers = `-- name: ListProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM producers AS p
 JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
 WHERE p.bucket = ?1 AND p.topic_id = ?2 AND p.producer_id > ?3
@@ -209,6 +211,7 @@ func (q *Queries) ListProducers(ctx context.Context, arg ListProducersParams) ([
 			&i.Count,
 			&i.Instance,
 			&i.Fenced,
+			&i.LastUsed,
 		); err != nil {
 			return nil, err
 		}
@@ -224,7 +227,7 @@ func (q *Queries) ListProducers(ctx context.Context, arg ListProducersParams) ([
 }
 
 const lockNamedProducer = `-- name: LockNamedProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
 FROM producers
 WHERE bucket = ?1 AND topic_id = ?2 AND name = ?3
 `
@@ -249,12 +252,13 @@ func (q *Queries) LockNamedProducer(ctx context.Context, arg LockNamedProducerPa
 		&i.Count,
 		&i.Instance,
 		&i.Fenced,
+		&i.LastUsed,
 	)
 	return i, err
 }
 
 const lockNamedProducers = `-- name: LockNamedProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM json_each(CAST(?1 AS TEXT))
 CROSS JOIN producers AS p ON p.bucket = (value ->> 0) & 255 AND p.topic_id = value ->> 0 AND p.name = value ->> 1
 `
@@ -280,6 +284,7 @@ func (q *Queries) LockNamedProducers(ctx context.Context, keys string) ([]Produc
 			&i.Count,
 			&i.Instance,
 			&i.Fenced,
+			&i.LastUsed,
 		); err != nil {
 			return nil, err
 		}
@@ -295,7 +300,7 @@ func (q *Queries) LockNamedProducers(ctx context.Context, keys string) ([]Produc
 }
 
 const lockProducer = `-- name: LockProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
 FROM producers
 WHERE bucket = ?1 AND producer_id = ?2 AND topic_id = ?3
 `
@@ -320,12 +325,13 @@ func (q *Queries) LockProducer(ctx context.Context, arg LockProducerParams) (Pro
 		&i.Count,
 		&i.Instance,
 		&i.Fenced,
+		&i.LastUsed,
 	)
 	return i, err
 }
 
 const lockProducers = `-- name: LockProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM json_each(CAST(?1 AS TEXT))
 CROSS JOIN producers AS p ON p.bucket = value & 255 AND p.producer_id = value
 `
@@ -350,6 +356,7 @@ func (q *Queries) LockProducers(ctx context.Context, producerIds string) ([]Prod
 			&i.Count,
 			&i.Instance,
 			&i.Fenced,
+			&i.LastUsed,
 		); err != nil {
 			return nil, err
 		}

@@ -211,7 +211,8 @@ func (q *Queries) FindHeads(ctx context.Context, keys string) ([]FindHeadsRow, e
 }
 
 const findTrimmedHead = `-- name: FindTrimmedHead :one
-SELECT bucket, topic_id, first_offset, swept_offset FROM heads WHERE swept_offset < first_offset LIMIT 1
+SELECT bucket, topic_id, first_offset, swept_offset FROM heads WHERE swept_offset < first_offset
+ORDER BY first_offset - swept_offset DESC LIMIT 1
 `
 
 type FindTrimmedHeadRow struct {
@@ -222,6 +223,7 @@ type FindTrimmedHeadRow struct {
 }
 
 // Reads the whole table, which is narrow: an index on columns that change would cost every append.
+// The largest part first: a topic that is trimmed all the time must not keep the others waiting for ever.
 func (q *Queries) FindTrimmedHead(ctx context.Context) (FindTrimmedHeadRow, error) {
 	row := q.db.QueryRowContext(ctx, findTrimmedHead)
 	var i FindTrimmedHeadRow

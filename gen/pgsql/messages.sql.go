@@ -239,43 +239,20 @@ func (q *Queries) SumSizes(ctx context.Context, arg SumSizesParams) (int64, erro
 }
 
 const sweepMessages = `-- name: SweepMessages :execrows
-DELETE FROM messages AS d
-WHERE d.bucket = $1 AND d.topic_id = $2 AND d."offset" < $3::bigint + (
-    SELECT coalesce(min(m."offset"), 0) FROM messages AS m
-    WHERE m.bucket = $1 AND m.topic_id = $2
-)
-`
-
-type SweepMessagesParams struct {
-	Bucket  int32
-	TopicID int64
-	MaxRows int64
-}
-
-// Offsets are dense, so a range of them is a number of rows.
-func (q *Queries) SweepMessages(ctx context.Context, arg SweepMessagesParams) (int64, error) {
-	result, err := q.db.Exec(ctx, sweepMessages, arg.Bucket, arg.TopicID, arg.MaxRows)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const sweepTrimmed = `-- name: SweepTrimmed :execrows
 DELETE FROM messages
 WHERE bucket = $1 AND topic_id = $2
   AND "offset" >= $3 AND "offset" < $4
 `
 
-type SweepTrimmedParams struct {
+type SweepMessagesParams struct {
 	Bucket      int32
 	TopicID     int64
 	FromOffset  int64
 	UntilOffset int64
 }
 
-func (q *Queries) SweepTrimmed(ctx context.Context, arg SweepTrimmedParams) (int64, error) {
-	result, err := q.db.Exec(ctx, sweepTrimmed,
+func (q *Queries) SweepMessages(ctx context.Context, arg SweepMessagesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, sweepMessages,
 		arg.Bucket,
 		arg.TopicID,
 		arg.FromOffset,

@@ -29,4 +29,5 @@ type Producer struct {
 	Count      int64
 	Instance   string
 	Fenced     []string
+	LastUsed   time.Time
 }

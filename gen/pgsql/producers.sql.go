@@ -7,6 +7,7 @@ package pgsql
 
 import (
 	"context"
+	"time"
 )
 
 const advanceProducers = `-- name: AdvanceProducers :execrows
@@ -147,8 +148,8 @@ func (q *Queries) DeleteProducer(ctx context.Context, arg DeleteProducerParams) 
 }
 
 const insertProducer = `-- name: InsertProducer :execrows
-INSERT INTO producers (bucket, producer_id, topic_id, name)
-VALUES ($1, $2, $3, $4)
+INSERT INTO producers (bucket, producer_id, topic_id, name, last_used)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (bucket, topic_id, name) DO NOTHING
 `
 
@@ -157,6 +158,7 @@ type InsertProducerParams struct {
 	ProducerID int64
 	TopicID    int64
 	Name       *string
+	LastUsed   time.Time
 }
 
 func (q *Queries) InsertProducer(ctx context.Context, arg InsertProducerParams) (int64, error) {
@@ -165,6 +167,7 @@ func (q *Queries) InsertProducer(ctx context.Context, arg InsertProducerParams) 
 		arg.ProducerID,
 		arg.TopicID,
 		arg.Name,
+		arg.LastUsed,
 	)
 	if err != nil {
 		return 0, err
@@ -173,7 +176,7 @@ func (q *Queries) InsertProducer(ctx context.Context, arg InsertProducerParams) 
 }
 
 const listProducers = `-- name: ListProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM producers AS p
 JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
 WHERE p.bucket = $1 AND p.topic_id = $2 AND p.producer_id > $3
@@ -215,6 +218,7 @@ func (q *Queries) ListProducers(ctx context.Context, arg ListProducersParams) ([
 			&i.Count,
 			&i.Instance,
 			&i.Fenced,
+			&i.LastUsed,
 		); err != nil {
 			return nil, err
 		}
@@ -227,7 +231,7 @@ func (q *Queries) ListProducers(ctx context.Context, arg ListProducersParams) ([
 }
 
 const lockNamedProducer = `-- name: LockNamedProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
 FROM producers
 WHERE bucket = $1 AND topic_id = $2 AND name = $3::text
 FOR NO KEY UPDATE
@@ -253,12 +257,13 @@ func (q *Queries) LockNamedProducer(ctx context.Context, arg LockNamedProducerPa
 		&i.Count,
 		&i.Instance,
 		&i.Fenced,
+		&i.LastUsed,
 	)
 	return i, err
 }
 
 const lockNamedProducers = `-- name: LockNamedProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM producers AS p
 WHERE p.bucket = $1 AND p.topic_id = ANY ($2::bigint[])
   AND p.name = ANY ($3::text[])
@@ -295,6 +300,7 @@ func (q *Queries) LockNamedProducers(ctx context.Context, arg LockNamedProducers
 			&i.Count,
 			&i.Instance,
 			&i.Fenced,
+			&i.LastUsed,
 		); err != nil {
 			return nil, err
 		}
@@ -307,7 +313,7 @@ func (q *Queries) LockNamedProducers(ctx context.Context, arg LockNamedProducers
 }
 
 const lockProducer = `-- name: LockProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
 FROM producers
 WHERE bucket = $1 AND producer_id = $2 AND topic_id = $3
 FOR NO KEY UPDATE
@@ -333,12 +339,13 @@ func (q *Queries) LockProducer(ctx context.Context, arg LockProducerParams) (Pro
 		&i.Count,
 		&i.Instance,
 		&i.Fenced,
+		&i.LastUsed,
 	)
 	return i, err
 }
 
 const lockProducers = `-- name: LockProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM producers AS p
 WHERE p.bucket = $1 AND p.producer_id = ANY ($2::bigint[])
   AND p.topic_id + 0 = ANY ($3::bigint[])
@@ -376,6 +383,7 @@ func (q *Queries) LockProducers(ctx context.Context, arg LockProducersParams) ([
 			&i.Count,
 			&i.Instance,
 			&i.Fenced,
+			&i.LastUsed,
 		); err != nil {
 			return nil, err
 		}

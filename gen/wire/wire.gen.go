@@ -291,6 +291,9 @@ type CreateTopicRequest struct {
 	// Name A name of 1 to 128 characters: letters, digits, dot, underscore, hyphen. Not `.` and not `..`.
 	// Names that differ only in letter case are different names.
 	Name Name `json:"name"`
+
+	// Retention What is to be kept of a topic. At least one member must be there.
+	Retention *RetentionChange `json:"retention,omitempty"`
 }
 
 // CreateTopicResult defines model for CreateTopicResult.
@@ -769,6 +772,36 @@ type RegisterProducerResult struct {
 	Status SuccessStatus `json:"status"`
 }
 
+// Retention What is kept of a topic. A limit or a list that is absent is none.
+type Retention struct {
+	// KeepFor Names of consumers. No message goes before all of them have read it.
+	KeepFor *[]Name `json:"keep_for,omitempty"`
+
+	// MaxAgeSeconds Messages older than this go.
+	MaxAgeSeconds *int64 `json:"max_age_seconds,omitempty"`
+
+	// MaxBytes The oldest messages go while there are more bytes of messages and headers than this.
+	MaxBytes *int64 `json:"max_bytes,omitempty"`
+
+	// MaxMessages The oldest messages go while there are more than this.
+	MaxMessages *int64 `json:"max_messages,omitempty"`
+}
+
+// RetentionChange What is to be kept of a topic. At least one member must be there.
+type RetentionChange struct {
+	// KeepFor Names of consumers. No message goes before all of them have read it.
+	KeepFor *[]Name `json:"keep_for,omitempty"`
+
+	// MaxAgeSeconds Messages older than this go. 0 is no limit.
+	MaxAgeSeconds *int64 `json:"max_age_seconds,omitempty"`
+
+	// MaxBytes The oldest messages go while there are more bytes of messages and headers than this. 0 is no limit.
+	MaxBytes *int64 `json:"max_bytes,omitempty"`
+
+	// MaxMessages The oldest messages go while there are more than this. 0 is no limit.
+	MaxMessages *int64 `json:"max_messages,omitempty"`
+}
+
 // Seq A named producer's own number for a message on one topic. The first one is 0.
 type Seq = int64
 
@@ -829,6 +862,9 @@ type TopicResult struct {
 	// Producers How many producers are registered.
 	Producers int64 `json:"producers"`
 
+	// Retention What is kept of a topic. A limit or a list that is absent is none.
+	Retention Retention `json:"retention"`
+
 	// Status Always `success`.
 	Status SuccessStatus `json:"status"`
 
@@ -873,6 +909,12 @@ type UnregisterProducerResult struct {
 
 	// Status Always `success`.
 	Status SuccessStatus `json:"status"`
+}
+
+// UpdateTopicRequest defines model for UpdateTopicRequest.
+type UpdateTopicRequest struct {
+	// Retention What is to be kept of a topic. At least one member must be there.
+	Retention RetentionChange `json:"retention"`
 }
 
 // AfterID An id given out by the broker. Ids are never reused.
@@ -1139,3 +1181,6 @@ type UnregisterProducerJSONRequestBody = UnregisterProducerRequest
 
 // CreateTopicJSONRequestBody defines body for CreateTopic for application/json ContentType.
 type CreateTopicJSONRequestBody = CreateTopicRequest
+
+// UpdateTopicJSONRequestBody defines body for UpdateTopic for application/json ContentType.
+type UpdateTopicJSONRequestBody = UpdateTopicRequest

@@ -429,7 +429,11 @@ type ClientInterface interface {
 	//
 	// Creates an empty topic. If the name is taken, the answer is `topic_exists`, and the topic that holds
 	// the name stays as it is. After a lost answer, a repeat that finds `topic_exists` may therefore have
-	// met its own first attempt. `POST /producer/register` also creates a missing topic.
+	// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
+	// everything.
+	//
+	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
+	// the details.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -440,7 +444,11 @@ type ClientInterface interface {
 	//
 	// Creates an empty topic. If the name is taken, the answer is `topic_exists`, and the topic that holds
 	// the name stays as it is. After a lost answer, a repeat that finds `topic_exists` may therefore have
-	// met its own first attempt. `POST /producer/register` also creates a missing topic.
+	// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
+	// everything.
+	//
+	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
+	// the details.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -459,11 +467,49 @@ type ClientInterface interface {
 
 	// DescribeTopic Describe a topic
 	//
-	// Answers the facts of one topic: its incarnation, its first and next offset, how much it holds, and how
-	// many producers and consumers are registered. A read; it may be repeated blindly.
+	// Answers the facts of one topic: its incarnation, its first and next offset, how much it holds, what is
+	// kept of it, and how many producers and consumers are registered. A read; it may be repeated blindly.
 	//
 	// Corresponds with GET /topics/{topic} (the `DescribeTopic` operationId).
 	DescribeTopic(ctx context.Context, topic TopicPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTopicWithBody Change what is kept of a topic
+	//
+	// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
+	// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+	//
+	// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
+	// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
+	// background, some seconds later: the limits are not hard. No message goes before all consumers of
+	// `keep_for` have read it, whatever the limits say; a name that is not registered has read nothing, so
+	// nothing goes until it is. What has gone does not come back when a limit is raised.
+	//
+	// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
+	// brokers.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
+	UpdateTopicWithBody(ctx context.Context, topic TopicPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTopic Change what is kept of a topic
+	//
+	// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
+	// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+	//
+	// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
+	// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
+	// background, some seconds later: the limits are not hard. No message goes before all consumers of
+	// `keep_for` have read it, whatever the limits say; a name that is not registered has read nothing, so
+	// nothing goes until it is. What has gone does not come back when a limit is raised.
+	//
+	// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
+	// brokers.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
+	UpdateTopic(ctx context.Context, topic TopicPath, body UpdateTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListConsumers List the consumers of a topic
 	//
@@ -1110,7 +1156,11 @@ func (c *Client) ListTopics(ctx context.Context, params *ListTopicsParams, reqEd
 //
 // Creates an empty topic. If the name is taken, the answer is `topic_exists`, and the topic that holds
 // the name stays as it is. After a lost answer, a repeat that finds `topic_exists` may therefore have
-// met its own first attempt. `POST /producer/register` also creates a missing topic.
+// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
+// everything.
+//
+// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
+// the details.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1131,7 +1181,11 @@ func (c *Client) CreateTopicWithBody(ctx context.Context, contentType string, bo
 //
 // Creates an empty topic. If the name is taken, the answer is `topic_exists`, and the topic that holds
 // the name stays as it is. After a lost answer, a repeat that finds `topic_exists` may therefore have
-// met its own first attempt. `POST /producer/register` also creates a missing topic.
+// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
+// everything.
+//
+// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
+// the details.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1170,12 +1224,70 @@ func (c *Client) DeleteTopic(ctx context.Context, topic TopicPath, reqEditors ..
 
 // DescribeTopic Describe a topic
 //
-// Answers the facts of one topic: its incarnation, its first and next offset, how much it holds, and how
-// many producers and consumers are registered. A read; it may be repeated blindly.
+// Answers the facts of one topic: its incarnation, its first and next offset, how much it holds, what is
+// kept of it, and how many producers and consumers are registered. A read; it may be repeated blindly.
 //
 // Corresponds with GET /topics/{topic} (the `DescribeTopic` operationId).
 func (c *Client) DescribeTopic(ctx context.Context, topic TopicPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDescribeTopicRequest(c.Server, topic)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTopicWithBody Change what is kept of a topic
+//
+// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
+// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+//
+// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
+// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
+// background, some seconds later: the limits are not hard. No message goes before all consumers of
+// `keep_for` have read it, whatever the limits say; a name that is not registered has read nothing, so
+// nothing goes until it is. What has gone does not come back when a limit is raised.
+//
+// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
+// brokers.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
+func (c *Client) UpdateTopicWithBody(ctx context.Context, topic TopicPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTopicRequestWithBody(c.Server, topic, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTopic Change what is kept of a topic
+//
+// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
+// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+//
+// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
+// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
+// background, some seconds later: the limits are not hard. No message goes before all consumers of
+// `keep_for` have read it, whatever the limits say; a name that is not registered has read nothing, so
+// nothing goes until it is. What has gone does not come back when a limit is raised.
+//
+// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
+// brokers.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
+func (c *Client) UpdateTopic(ctx context.Context, topic TopicPath, body UpdateTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTopicRequest(c.Server, topic, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2236,6 +2348,53 @@ func NewDescribeTopicRequest(server string, topic TopicPath) (*http.Request, err
 	return req, nil
 }
 
+// NewUpdateTopicRequest calls the generic UpdateTopic builder with application/json body
+func NewUpdateTopicRequest(server string, topic TopicPath, body UpdateTopicJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateTopicRequestWithBody(server, topic, "application/json", bodyReader)
+}
+
+// NewUpdateTopicRequestWithBody constructs an http.Request for the UpdateTopic method, with any body, and a specified content type
+func NewUpdateTopicRequestWithBody(server string, topic TopicPath, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "topic", topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/topics/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListConsumersRequest constructs an http.Request for the ListConsumers method
 func NewListConsumersRequest(server string, topic TopicPath, params *ListConsumersParams) (*http.Request, error) {
 	var err error
@@ -2993,7 +3152,11 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates an empty topic. If the name is taken, the answer is `topic_exists`, and the topic that holds
 	// the name stays as it is. After a lost answer, a repeat that finds `topic_exists` may therefore have
-	// met its own first attempt. `POST /producer/register` also creates a missing topic.
+	// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
+	// everything.
+	//
+	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
+	// the details.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3004,7 +3167,11 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates an empty topic. If the name is taken, the answer is `topic_exists`, and the topic that holds
 	// the name stays as it is. After a lost answer, a repeat that finds `topic_exists` may therefore have
-	// met its own first attempt. `POST /producer/register` also creates a missing topic.
+	// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
+	// everything.
+	//
+	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
+	// the details.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3025,13 +3192,51 @@ type ClientWithResponsesInterface interface {
 
 	// DescribeTopicWithResponse Describe a topic
 	//
-	// Answers the facts of one topic: its incarnation, its first and next offset, how much it holds, and how
-	// many producers and consumers are registered. A read; it may be repeated blindly.
+	// Answers the facts of one topic: its incarnation, its first and next offset, how much it holds, what is
+	// kept of it, and how many producers and consumers are registered. A read; it may be repeated blindly.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /topics/{topic} (the `DescribeTopic` operationId).
 	DescribeTopicWithResponse(ctx context.Context, topic TopicPath, reqEditors ...RequestEditorFn) (*DescribeTopicReply, error)
+
+	// UpdateTopicWithBodyWithResponse Change what is kept of a topic
+	//
+	// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
+	// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+	//
+	// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
+	// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
+	// background, some seconds later: the limits are not hard. No message goes before all consumers of
+	// `keep_for` have read it, whatever the limits say; a name that is not registered has read nothing, so
+	// nothing goes until it is. What has gone does not come back when a limit is raised.
+	//
+	// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
+	// brokers.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
+	UpdateTopicWithBodyWithResponse(ctx context.Context, topic TopicPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTopicReply, error)
+
+	// UpdateTopicWithResponse Change what is kept of a topic
+	//
+	// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
+	// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+	//
+	// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
+	// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
+	// background, some seconds later: the limits are not hard. No message goes before all consumers of
+	// `keep_for` have read it, whatever the limits say; a name that is not registered has read nothing, so
+	// nothing goes until it is. What has gone does not come back when a limit is raised.
+	//
+	// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
+	// brokers.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
+	UpdateTopicWithResponse(ctx context.Context, topic TopicPath, body UpdateTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTopicReply, error)
 
 	// ListConsumersWithResponse List the consumers of a topic
 	//
@@ -5552,6 +5757,145 @@ func (r DescribeTopicReply) ContentType() string {
 	return ""
 }
 
+// UpdateTopicReply429Headers the declared response headers of an HTTP 429 response for UpdateTopic
+type UpdateTopicReply429Headers struct {
+	RetryAfter *string
+}
+
+// UpdateTopicReply503Headers the declared response headers of an HTTP 503 response for UpdateTopic
+type UpdateTopicReply503Headers struct {
+	RetryAfter *string
+}
+
+type UpdateTopicReply struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TopicResult
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *InvalidRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *WriteForbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *TopicNotFound
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *RequestTimeout
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *RequestTooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
+	// JSON421 the response for an HTTP 421 `application/json` response
+	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *WriteUnavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *UpdateTopicReply429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateTopicReply503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateTopicReply) GetJSON200() *TopicResult {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UpdateTopicReply) GetJSON400() *InvalidRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r UpdateTopicReply) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r UpdateTopicReply) GetJSON403() *WriteForbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r UpdateTopicReply) GetJSON404() *TopicNotFound {
+	return r.JSON404
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r UpdateTopicReply) GetJSON408() *RequestTimeout {
+	return r.JSON408
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r UpdateTopicReply) GetJSON413() *RequestTooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r UpdateTopicReply) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
+}
+
+// GetJSON421 returns the response for an HTTP 421 `application/json` response
+func (r UpdateTopicReply) GetJSON421() *HostNotAllowed {
+	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r UpdateTopicReply) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r UpdateTopicReply) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r UpdateTopicReply) GetJSON503() *WriteUnavailable {
+	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r UpdateTopicReply) GetJSON507() *StorageFull {
+	return r.JSON507
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateTopicReply) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateTopicReply) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateTopicReply) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateTopicReply) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListConsumersReply429Headers the declared response headers of an HTTP 429 response for ListConsumers
 type ListConsumersReply429Headers struct {
 	RetryAfter *string
@@ -6533,7 +6877,11 @@ func (c *ClientWithResponses) ListTopicsWithResponse(ctx context.Context, params
 //
 // Creates an empty topic. If the name is taken, the answer is `topic_exists`, and the topic that holds
 // the name stays as it is. After a lost answer, a repeat that finds `topic_exists` may therefore have
-// met its own first attempt. `POST /producer/register` also creates a missing topic.
+// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
+// everything.
+//
+// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
+// the details.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6550,7 +6898,11 @@ func (c *ClientWithResponses) CreateTopicWithBodyWithResponse(ctx context.Contex
 //
 // Creates an empty topic. If the name is taken, the answer is `topic_exists`, and the topic that holds
 // the name stays as it is. After a lost answer, a repeat that finds `topic_exists` may therefore have
-// met its own first attempt. `POST /producer/register` also creates a missing topic.
+// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
+// everything.
+//
+// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
+// the details.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6583,8 +6935,8 @@ func (c *ClientWithResponses) DeleteTopicWithResponse(ctx context.Context, topic
 
 // DescribeTopicWithResponse Describe a topic
 //
-// Answers the facts of one topic: its incarnation, its first and next offset, how much it holds, and how
-// many producers and consumers are registered. A read; it may be repeated blindly.
+// Answers the facts of one topic: its incarnation, its first and next offset, how much it holds, what is
+// kept of it, and how many producers and consumers are registered. A read; it may be repeated blindly.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6595,6 +6947,56 @@ func (c *ClientWithResponses) DescribeTopicWithResponse(ctx context.Context, top
 		return nil, err
 	}
 	return ParseDescribeTopicReply(rsp)
+}
+
+// UpdateTopicWithBodyWithResponse Change what is kept of a topic
+//
+// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
+// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+//
+// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
+// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
+// background, some seconds later: the limits are not hard. No message goes before all consumers of
+// `keep_for` have read it, whatever the limits say; a name that is not registered has read nothing, so
+// nothing goes until it is. What has gone does not come back when a limit is raised.
+//
+// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
+// brokers.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
+func (c *ClientWithResponses) UpdateTopicWithBodyWithResponse(ctx context.Context, topic TopicPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTopicReply, error) {
+	rsp, err := c.UpdateTopicWithBody(ctx, topic, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTopicReply(rsp)
+}
+
+// UpdateTopicWithResponse Change what is kept of a topic
+//
+// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
+// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+//
+// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
+// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
+// background, some seconds later: the limits are not hard. No message goes before all consumers of
+// `keep_for` have read it, whatever the limits say; a name that is not registered has read nothing, so
+// nothing goes until it is. What has gone does not come back when a limit is raised.
+//
+// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
+// brokers.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
+func (c *ClientWithResponses) UpdateTopicWithResponse(ctx context.Context, topic TopicPath, body UpdateTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTopicReply, error) {
+	rsp, err := c.UpdateTopic(ctx, topic, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTopicReply(rsp)
 }
 
 // ListConsumersWithResponse List the consumers of a topic
@@ -8997,6 +9399,139 @@ func ParseDescribeTopicReply(rsp *http.Response) (*DescribeTopicReply, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DescribeTopicReply503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateTopicReply parses an HTTP response from a UpdateTopicWithResponse call
+func ParseUpdateTopicReply(rsp *http.Response) (*UpdateTopicReply, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateTopicReply{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TopicResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest InvalidRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest WriteForbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest TopicNotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest RequestTimeout
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest RequestTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 421:
+		var dest HostNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON421 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest WriteUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers UpdateTopicReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateTopicReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -51,9 +51,6 @@ type ServerInterface interface {
 	// Info Facts about the broker
 	// (GET /info)
 	Info(ctx echo.Context) error
-	// Metrics Figures for Prometheus
-	// (GET /metrics)
-	Metrics(ctx echo.Context) error
 	// DocumentJSON This document as JSON
 	// (GET /openapi.json)
 	DocumentJSON(ctx echo.Context) error
@@ -93,6 +90,9 @@ type ServerInterface interface {
 	// DescribeTopic Describe a topic
 	// (GET /topics/{topic})
 	DescribeTopic(ctx echo.Context, topic TopicPath) error
+	// UpdateTopic Change what is kept of a topic
+	// (PATCH /topics/{topic})
+	UpdateTopic(ctx echo.Context, topic TopicPath) error
 	// ListConsumers List the consumers of a topic
 	// (GET /topics/{topic}/consumers)
 	ListConsumers(ctx echo.Context, topic TopicPath, params ListConsumersParams) error
@@ -102,9 +102,6 @@ type ServerInterface interface {
 	// ListProducers List the producers of a topic
 	// (GET /topics/{topic}/producers)
 	ListProducers(ctx echo.Context, topic TopicPath, params ListProducersParams) error
-	// StreamMessages Stream messages
-	// (GET /topics/{topic}/stream)
-	StreamMessages(ctx echo.Context, topic TopicPath, params StreamMessagesParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -264,15 +261,6 @@ func (w *ServerInterfaceWrapper) Info(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Info(ctx)
-	return err
-}
-
-// Metrics converts echo context to params.
-func (w *ServerInterfaceWrapper) Metrics(ctx echo.Context) error {
-	var err error
-
-	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.Metrics(ctx)
 	return err
 }
 
@@ -478,6 +466,22 @@ func (w *ServerInterfaceWrapper) DescribeTopic(ctx echo.Context) error {
 	return err
 }
 
+// UpdateTopic converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateTopic(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "topic" -------------
+	var topic TopicPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "topic", ctx.Param("topic"), &topic, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateTopic(ctx, topic)
+	return err
+}
+
 // ListConsumers converts echo context to params.
 func (w *ServerInterfaceWrapper) ListConsumers(ctx echo.Context) error {
 	var err error
@@ -602,55 +606,6 @@ func (w *ServerInterfaceWrapper) ListProducers(ctx echo.Context) error {
 	return err
 }
 
-// StreamMessages converts echo context to params.
-func (w *ServerInterfaceWrapper) StreamMessages(ctx echo.Context) error {
-	var err error
-	// ------------- Path parameter "topic" -------------
-	var topic TopicPath
-
-	err = runtime.BindStyledParameterWithOptions("simple", "topic", ctx.Param("topic"), &topic, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
-	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params StreamMessagesParams
-	// ------------- Optional query parameter "offset" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", ctx.QueryParams(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
-	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter offset: %s", err))
-	}
-
-	// ------------- Optional query parameter "incarnation" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "incarnation", ctx.QueryParams(), &params.Incarnation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter incarnation: %s", err))
-	}
-
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Last-Event-ID" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
-		var LastEventID string
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
-		}
-
-		params.LastEventID = &LastEventID
-	}
-
-	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.StreamMessages(ctx, topic, params)
-	return err
-}
-
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -702,8 +657,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/topics", wrapper.CreateTopic, options.OperationMiddlewares["createTopic"]...)
 	router.DELETE(options.BaseURL+"/topics/:topic", wrapper.DeleteTopic, options.OperationMiddlewares["deleteTopic"]...)
 	router.GET(options.BaseURL+"/topics/:topic", wrapper.DescribeTopic, options.OperationMiddlewares["describeTopic"]...)
+	router.PATCH(options.BaseURL+"/topics/:topic", wrapper.UpdateTopic, options.OperationMiddlewares["updateTopic"]...)
 	router.GET(options.BaseURL+"/topics/:topic/messages", wrapper.ReadMessages, options.OperationMiddlewares["readMessages"]...)
-	router.GET(options.BaseURL+"/topics/:topic/stream", wrapper.StreamMessages, options.OperationMiddlewares["streamMessages"]...)
 	router.GET(options.BaseURL+"/topics/:topic/consumers", wrapper.ListConsumers, options.OperationMiddlewares["listConsumers"]...)
 	router.GET(options.BaseURL+"/topics/:topic/producers", wrapper.ListProducers, options.OperationMiddlewares["listProducers"]...)
 	router.POST(options.BaseURL+"/producer/register", wrapper.RegisterProducer, options.OperationMiddlewares["registerProducer"]...)
@@ -721,7 +676,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/healthz", wrapper.Health, options.OperationMiddlewares["health"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Ready, options.OperationMiddlewares["ready"]...)
 	router.GET(options.BaseURL+"/info", wrapper.Info, options.OperationMiddlewares["info"]...)
-	router.GET(options.BaseURL+"/metrics", wrapper.Metrics, options.OperationMiddlewares["metrics"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.DocumentYAML, options.OperationMiddlewares["documentYAML"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.DocumentJSON, options.OperationMiddlewares["documentJSON"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.Docs, options.OperationMiddlewares["docs"]...)
@@ -2296,111 +2250,6 @@ func (response Info429JSONResponse) VisitInfoResponse(w http.ResponseWriter) err
 type Info500JSONResponse struct{ InternalJSONResponse }
 
 func (response Info500JSONResponse) VisitInfoResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(500)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type MetricsRequestObject struct {
-}
-
-type MetricsResponseObject interface {
-	VisitMetricsResponse(w http.ResponseWriter) error
-}
-
-type Metrics200TextResponse string
-
-func (response Metrics200TextResponse) VisitMetricsResponse(w http.ResponseWriter) error {
-
-	w.Header().Set("Content-Type", "text/plain")
-	w.WriteHeader(200)
-
-	_, err := w.Write([]byte(fmt.Sprint(response)))
-	return err
-}
-
-type Metrics400JSONResponse struct{ InvalidRequestJSONResponse }
-
-func (response Metrics400JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(400)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type Metrics401JSONResponse struct{ UnauthorizedJSONResponse }
-
-func (response Metrics401JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(401)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type Metrics403JSONResponse struct{ ReadForbiddenJSONResponse }
-
-func (response Metrics403JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(403)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type Metrics421JSONResponse struct{ HostNotAllowedJSONResponse }
-
-func (response Metrics421JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type Metrics429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response Metrics429JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type Metrics500JSONResponse struct{ InternalJSONResponse }
-
-func (response Metrics500JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -4363,6 +4212,205 @@ func (response DescribeTopic503JSONResponse) VisitDescribeTopicResponse(w http.R
 	return err
 }
 
+type UpdateTopicRequestObject struct {
+	Topic TopicPath `json:"topic"`
+	Body  *UpdateTopicJSONRequestBody
+}
+
+type UpdateTopicResponseObject interface {
+	VisitUpdateTopicResponse(w http.ResponseWriter) error
+}
+
+type UpdateTopic200JSONResponse TopicResult
+
+func (response UpdateTopic200JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic400JSONResponse struct{ InvalidRequestJSONResponse }
+
+func (response UpdateTopic400JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpdateTopic401JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic403JSONResponse struct{ WriteForbiddenJSONResponse }
+
+func (response UpdateTopic403JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic404JSONResponse struct{ TopicNotFoundJSONResponse }
+
+func (response UpdateTopic404JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic408JSONResponse struct{ RequestTimeoutJSONResponse }
+
+func (response UpdateTopic408JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic413JSONResponse struct{ RequestTooLargeJSONResponse }
+
+func (response UpdateTopic413JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response UpdateTopic415JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic421JSONResponse struct{ HostNotAllowedJSONResponse }
+
+func (response UpdateTopic421JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response UpdateTopic429JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic500JSONResponse struct{ InternalJSONResponse }
+
+func (response UpdateTopic500JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic503JSONResponse struct{ WriteUnavailableJSONResponse }
+
+func (response UpdateTopic503JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTopic507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response UpdateTopic507JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListConsumersRequestObject struct {
 	Topic  TopicPath `json:"topic"`
 	Params ListConsumersParams
@@ -4828,218 +4876,6 @@ func (response ListProducers503JSONResponse) VisitListProducersResponse(w http.R
 	return err
 }
 
-type StreamMessagesRequestObject struct {
-	Topic  TopicPath `json:"topic"`
-	Params StreamMessagesParams
-}
-
-type StreamMessagesResponseObject interface {
-	VisitStreamMessagesResponse(w http.ResponseWriter) error
-}
-
-type StreamMessages200TextEventStreamResponse struct {
-	Body          io.Reader
-	ContentLength int64
-}
-
-func (response StreamMessages200TextEventStreamResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	w.Header().Set("Content-Type", "text/event-stream")
-	if response.ContentLength != 0 {
-		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
-	}
-	w.WriteHeader(200)
-
-	if closer, ok := response.Body.(io.ReadCloser); ok {
-		defer closer.Close()
-	}
-	flusher, ok := w.(http.Flusher)
-	if !ok {
-		// If w doesn't support flushing, fall back to io.Copy.
-		_, err := io.Copy(w, response.Body)
-		return err
-	}
-	// text/event-stream messages are typically small; use a
-	// modest buffer and flush after each chunk so clients see
-	// events immediately instead of waiting on OS buffering.
-	buf := make([]byte, 4096)
-	for {
-		n, err := response.Body.Read(buf)
-		if n > 0 {
-			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
-				return writeErr
-			}
-			flusher.Flush()
-		}
-		if err != nil {
-			if err == io.EOF {
-				return nil
-			}
-			return err
-		}
-	}
-}
-
-type StreamMessages400JSONResponse struct{ InvalidRequestJSONResponse }
-
-func (response StreamMessages400JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(400)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages401JSONResponse struct{ UnauthorizedJSONResponse }
-
-func (response StreamMessages401JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(401)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages403JSONResponse struct{ ReadForbiddenJSONResponse }
-
-func (response StreamMessages403JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(403)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages404JSONResponse struct{ TopicNotFoundJSONResponse }
-
-func (response StreamMessages404JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(404)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages409JSONResponse struct{ IncarnationChangedJSONResponse }
-
-func (response StreamMessages409JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(409)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages410JSONResponse struct{ OffsetTrimmedJSONResponse }
-
-func (response StreamMessages410JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(410)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages416JSONResponse struct{ OffsetOutOfRangeJSONResponse }
-
-func (response StreamMessages416JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(416)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages421JSONResponse struct{ HostNotAllowedJSONResponse }
-
-func (response StreamMessages421JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response StreamMessages429JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages500JSONResponse struct{ InternalJSONResponse }
-
-func (response StreamMessages500JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(500)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages503JSONResponse struct{ ReadUnavailableJSONResponse }
-
-func (response StreamMessages503JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(503)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// Consume Take messages (GET)
@@ -5069,9 +4905,6 @@ type StrictServerInterface interface {
 	// Info Facts about the broker
 	// (GET /info)
 	Info(ctx context.Context, request InfoRequestObject) (InfoResponseObject, error)
-	// Metrics Figures for Prometheus
-	// (GET /metrics)
-	Metrics(ctx context.Context, request MetricsRequestObject) (MetricsResponseObject, error)
 	// DocumentJSON This document as JSON
 	// (GET /openapi.json)
 	DocumentJSON(ctx context.Context, request DocumentJSONRequestObject) (DocumentJSONResponseObject, error)
@@ -5111,6 +4944,9 @@ type StrictServerInterface interface {
 	// DescribeTopic Describe a topic
 	// (GET /topics/{topic})
 	DescribeTopic(ctx context.Context, request DescribeTopicRequestObject) (DescribeTopicResponseObject, error)
+	// UpdateTopic Change what is kept of a topic
+	// (PATCH /topics/{topic})
+	UpdateTopic(ctx context.Context, request UpdateTopicRequestObject) (UpdateTopicResponseObject, error)
 	// ListConsumers List the consumers of a topic
 	// (GET /topics/{topic}/consumers)
 	ListConsumers(ctx context.Context, request ListConsumersRequestObject) (ListConsumersResponseObject, error)
@@ -5120,9 +4956,6 @@ type StrictServerInterface interface {
 	// ListProducers List the producers of a topic
 	// (GET /topics/{topic}/producers)
 	ListProducers(ctx context.Context, request ListProducersRequestObject) (ListProducersResponseObject, error)
-	// StreamMessages Stream messages
-	// (GET /topics/{topic}/stream)
-	StreamMessages(ctx context.Context, request StreamMessagesRequestObject) (StreamMessagesResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -5434,29 +5267,6 @@ func (sh *strictHandler) Info(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(InfoResponseObject); ok {
 		return validResponse.VisitInfoResponse(ctx.Response())
-	} else if response != nil {
-		return fmt.Errorf("unexpected response type: %T", response)
-	}
-	return nil
-}
-
-// Metrics operation middleware
-func (sh *strictHandler) Metrics(ctx echo.Context) error {
-	var request MetricsRequestObject
-
-	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.Metrics(ctx.Request().Context(), request.(MetricsRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "Metrics")
-	}
-
-	response, err := handler(ctx, request)
-
-	if err != nil {
-		return err
-	} else if validResponse, ok := response.(MetricsResponseObject); ok {
-		return validResponse.VisitMetricsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5866,6 +5676,54 @@ func (sh *strictHandler) DescribeTopic(ctx echo.Context, topic TopicPath) error 
 	return nil
 }
 
+// UpdateTopic operation middleware
+func (sh *strictHandler) UpdateTopic(ctx echo.Context, topic TopicPath) error {
+	var request UpdateTopicRequestObject
+
+	request.Topic = topic
+
+	var body UpdateTopicJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateTopic(ctx.Request().Context(), request.(UpdateTopicRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateTopic")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UpdateTopicResponseObject); ok {
+		return validResponse.VisitUpdateTopicResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListConsumers operation middleware
 func (sh *strictHandler) ListConsumers(ctx echo.Context, topic TopicPath, params ListConsumersParams) error {
 	var request ListConsumersRequestObject
@@ -5944,292 +5802,260 @@ func (sh *strictHandler) ListProducers(ctx echo.Context, topic TopicPath, params
 	return nil
 }
 
-// StreamMessages operation middleware
-func (sh *strictHandler) StreamMessages(ctx echo.Context, topic TopicPath, params StreamMessagesParams) error {
-	var request StreamMessagesRequestObject
-
-	request.Topic = topic
-	request.Params = params
-
-	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.StreamMessages(ctx.Request().Context(), request.(StreamMessagesRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "StreamMessages")
-	}
-
-	response, err := handler(ctx, request)
-
-	if err != nil {
-		return err
-	} else if validResponse, ok := response.(StreamMessagesResponseObject); ok {
-		return validResponse.VisitStreamMessagesResponse(ctx.Response())
-	} else if response != nil {
-		return fmt.Errorf("unexpected response type: %T", response)
-	}
-	return nil
-}
-
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3dchu3lu6r4HCmKolPiyYl2ZGpiyltx97xHP9kbGVSs0OPGmKDZI+aAN0ARTO2quZyruch9oPtJzmF",
-	"tQA0uhtNNkUqcRJd7NqO2I3Gz8L6X9/61BmJ2VxwxpXsDD512Ec6m2cM/k3nc8aTi5Hg4ywdKf2na5ot",
-	"mP7HSCSsM6g9EnVmTEo60b+pKSNKzNMRSSXhQpHllOWMsI9zNlIs6UQdzj6qCzEeS6Y6g+PDqCMVVQvZ",
-	"GXTGNM0WOevc3ESdkeByMWP5BRfqYiwWPAnNJPBUaTIwka9EnrBcfkWmVE+J2JdI//Bxr9P0/VxIeSHy",
-	"dJLy4Jf93/1v5uzDgkklyTgXMyLUlOVEpopJQnNGcjZeSNiG4FfHIr9Mk4QFP1n8WN/wK8ZJRkdXklAi",
-	"R2LOOhHMJM1Zok8smcE0gx+dCqlgA2mWiSULbnTtmfIUUkn0E4TTGbMHL1l+zRKij7/pyykf0ZxTlQp+",
-	"MZpSPgl/PPRY6WV9Hr1+csxOxk/o48tvHx0e1fZomkol8hURY1LQ6IyuyJReM1IM2zBRxXJOs/DszG/+",
-	"F+0fCctzkZvDYFJdpPo4niSH48ej/uVJj317TI8eNX/2mmZpcmFeDn+9/EjUGacsSyzxB65DKskslTLl",
-	"k6bPmjculBAXGc0nLPTh+kNRZ0Y/XlyulGYk/d7xyaNvH/ufp8T8W09BCUHsa8FJcHHhXq1/3fu1ctC5",
-	"IUD3MeVufNOnkBldXLJpGmYz5QeqlOX4SSrJeJHDjadZzmiy6tjBO4Pj3vqvi4Xmihe5psM1cyg9Vp0J",
-	"PqPnQS/FNQNCZ7w90zXfUHk6m7F1O2Gf0NSWy2Lkw151SvYUllSSnM3EdfMlEws1EjN2seBXXCyDLLD6",
-	"SG0D8He9A8Uj4Y9dszwTNGlYZvFr+QIJMluMpmQp8iv9kSVN1ZqLNM9Fshix/GLM+Cj8peojUYfNxWja",
-	"GRyVr05GlRYkTMpUcH17roie5MYvrxWfgac2i0/70lrxmVPFLrJ0lqrwsku/17aY8hWxcrTxC4ahqnTG",
-	"xCLIG6uPVKnlUiQrkqQJiCua5+k1Iykn+vGNX13HGusPlVjjydHJyePeSXA2bTijZB8uJnQe+rL9KepY",
-	"hetCsg9444uvmX9JcsnGItdsIpVEsg+goWyQDfoLOQMdpuH75tcS+XLUgywz0JRkP9qBMTuD437TF5XI",
-	"taAZL7Kg/C39Xt1U/SOzlCvndMRIxsaqaXVA8RfsYypRMa5+q/T7mqvinljzlbU3s/pIk5Arf7fpgwtO",
-	"F2oq8vSX8LGVfi/zHdAujIKZSuJ0yuYvXdM0o5cZa/iQ+zl8VIlgqD5SLpfN/M1w9wvDLENf8h9wXPWw",
-	"aSMtZ12maoq0ad9s+L5czOci1zdsxpKUXqjVvGHJwSf9eUjGE0Ln8ywdgTr78L+kaBBcWl1nVB+2/sRb",
-	"pvLV2VixXP9XwuQoT+dGIf5eLJGRLqciY0SykeCJ5i4gtIqrz4jWDQhVis3mqgusA6zBzqDT15MYTdmM",
-	"6vHn+plcj/2fP/cPnrz/uXfw5P2nXnR088+dqIPr70iVa+4BM53TnM6YMpOFeb74rj7TNzxbkTQplJZU",
-	"EsFZl5xPGdHcmTFk0XCruqD6dwadDwuWawVL2xyaVGEb/Pn+c87GnUHnnx4Wxu5D/FU+fPEdHONTo7qF",
-	"pmW+buwFq+RFhEpDmywhlyuSKn0rJqlUORxeaQe1iAxP11muaVIy1VS+YFsu4oVvCAVXUTxQNn/UlCpc",
-	"XZYyroi+MrJLXvjPTGG9yL8FZ3rJXCwjeAL3gaRyyOOAkRZ3h7zhtHzjrfVyvXf0ul9q9WEN4TOu8pQB",
-	"yZuJUkVmQqou+Y6N6SJTpN/rNdETKCeluY1FPqMKjbvHxyjT09lipo2dXk9rvik3/+2ug7YDJyyH+b6i",
-	"H/+CGkDjlEFD0GfkRHRt8hFBBmCeTfkoWyQsKdZ0TF6lf+mSM0UyRqXShzbknuXliJddM27uXKqaj6rQ",
-	"XNptRqHerN+Oc01eP1A1DRMtuBJ8ai2zJpR4dspzPYybsbV8b3erXutB3AT/DTZj9xlWNnVPU/yJhm4A",
-	"3t+aIbxiKkLmv5hrugJGGxARY5Ej/7UU1XhH9GAtqeKxfz96AYIA5VrOBZd4Q87AyfjUc0OOBFeMK+Ok",
-	"LAvLzU7M0H7aVx5Wnwe9s9VRPPdFc/kY4sqo8QBIBSxmwtmysI3FIkMJN2GKxE51R6s67pLYM99jsDs1",
-	"407VkOOrEwb3txBot9y2Bn/c2q0LvRPyqawdpPz0fnY/JJDwBFq5Ak+JPwLsOkjKRZ5rUakvyJDHpYnH",
-	"A6smwGhwoIJc0tHVKYm900N9YjZLlWKJGck7vGTLU7ukCnVguZjNqOZWnZ+0Fms/GZEYhJn+h2PmMRE5",
-	"ifUFjvXtdlpr2av67fho9IT22aPLw+T4BMx9K5k6g58/dUY5o5pS4c4f9g4fH/SODnr9896TwVFv0Ov9",
-	"raTnfs+yTFRcYvNcJBeGncipmB/0nUHYu4k2fqHvfeHikkr2+Lgz6JydPXvqf6d/8977L9/7JRejEZPS",
-	"eBzVVOuu9Z0sFNmIGI1Jq+xV3n+rTWwzs3lGMQpRzOsH/adT0MjMYKUZtDmYtrMMnVx//ckF19H6Vpt7",
-	"8JbJRaZCdxsWP/AXD2p5bP4DabtMFXGXvNFCcZlK5n6TcUS01bMiaUlkAh0U19uwXGbsJefvnWhbVfDy",
-	"7c1fC/XcmvVb3OJwwGst1wy8EvYurB2l+vx+uG9lVOS8hbW9GE3NvSFxfRmhpwsDTOQg+i5ZJvjEaMho",
-	"n+CIeBzfM5qp6WrLU5gWb7m7tAsp4yyaKfk/mOzCbIVUr4U6KyJw20w6EMBbe+S1F/Zz5tVhjbiN9eJi",
-	"a7Y4Bw+oz6CDXubiiuWwD56N97RQQH4LFeZ3o4PgthXxya02q3htww6ZB/e1LThcPCCUoI1h9gFJ4ZSE",
-	"gzldEhdx1JiMU22upAqc9u7lryTJxMRtDDgw3xYB1K22pxZ+3bBL5ef3tVmlUWHPnEKimeGMzS4x+mh8",
-	"9xGZ0UybYiyJ7NZFJGdz0An0K2IBO54qOeSgG8ouiSFwHMO9lMYjcBN1XqM0PBdGvv1WYq0cD147gPfo",
-	"vTzUIxYbEg8IKJPOUGlQZ0+tFkQgZGto4Q2oQ28W6s34rY1Tb0ELDZHuNpZh6Z39nEhgZMOb50Km4Cyt",
-	"BtLLGn/dLDePdQn4ugkd8jFNM3Gtj0Jb7JmQiiRU0QgFn3lFphOO17G0z+dFGH77TfZi+G321z6+1601",
-	"g8YDkjM9fb2l0yIPgPj5AUCHqXR7D/yoSC1w24veE/BpSpVmGYaNLIH+gLHp3979EYj8rx2m+nw5zLv2",
-	"VftcKCq29sXy078jp0tls0AiNuRHnJIYlhccisSlLYgHXiBwyDWlTmniBQPJiqkNA5rDiAckGGTXFqsX",
-	"ZD8d8tgP1LtBISRXqHeGrM+FeGlzDrYg62A611rKqL/RlPqwdpj6G/shstr04pIvQG8i/Bm4LvedXp4C",
-	"6b/sp1/gm0NefVXL2ch4AXw3GsgIybiKtCYKmQ02hcWSQPkU8+eOJWxxiDszlL3sfP3mAVnHKZeK8hGL",
-	"SUkLIYzmWerdS3P5tYrZbbhIQ16j+9u6VMJJUO227fftUqkvw1B5EdO1r9hHI0IzKYYcPWEkTUiTQqkV",
-	"TnuKNtkXI+AQVtTs14bw8RjfUsVeFrlgW5xgNY1sPbvxH97PlvtD6h2sJqedEpWvCJ1ojRoSEEgMORkH",
-	"oACCZ72arnHg8jVCkzJPP/QyO2BebxlNnvvJ4VtsYimpfO0OFk/uZ/vceI76rhj3UnyyTCyRWEY0ywxz",
-	"TnOWOKYAueyasUJyO7iI9Fb8WE4z2kY9LuV9rleNi0frmU0bNKvi2T1p1G4ulgwDaaig0Lgvmz0PplVF",
-	"9g6jy4RIRXMlh1zof4q57JLztXQNyQL7omy4SudFGuc2/KGeBNpOIzHP74lLlEf1FYpwdqmhY1z47ZS6",
-	"L0cba6dQ1VUxvQfv2Ie3Lpl0i9WXs1A3mkfm0f2stxhQGx6VzNavr1KeRDaPJzdOb/mN3gi0VMmCJ7Ad",
-	"Wm/SOn+XGBcb5MiXzNl3mNr63GS+brNBlaTZ9VvkP7ynTfKGLDGiWiou0AGk2jxzabdbLLSasdtCLzMP",
-	"71MpwyHBEDUq0hhPGHQk/LVY6C3V2d+XFupEDAp9mxAhGWSb6b34sZKVvMVWVBOaN0nj4uH9bII/pGV3",
-	"KEmXlCsJZHDFeEQoT/z94Qy9tVZtBs++2QyXJvyKJSk9N+nEW21KU07yhu0JvravjQoNXpEQeifi6upQ",
-	"QPyUp4rdVvGt1nCujzr4D1dLMb9grfl0s9Y85LG/OmBTl7lYSpaTuZZaYuwEmUwVI5JxdMcaOQSnsIPO",
-	"XS/sWq94V56vlWvdq+1Nantc2bvSaEt9rHRJV2Q5TTMgEJeG5liVHXvkkhLHKU+IWKghX04ZEEmqtGLb",
-	"JW8hpBiyEIjg2QrTFDXnv2RF+PEyS3mSrfZnQ7iTgmEaUqzPinpQyJ2UqKNFWiWXivKE5gnBVCGsAZnT",
-	"JIHDOcukwCyhU5uDTfrkVfoXfW1gEG3mu8xX/RdMfH3J+ERNO4P+0ZOTfu+4WiIRdT4eiFkKZRerzmBM",
-	"M8ns335hucCU4CKxyIth66npddHsh1zMWa5SvWQzwtz706dSnUGLcoJKVtgWCfmRyZhvTm5vzmmvJeTv",
-	"lGpfKrb7YlPtd0ygL3LxQqnppp5DK9vsmuUrtC8umZMc+PKpXTBgFWg1Zf3mP+n1vu0/eXL46Pjb496T",
-	"J/31Kd3Gb9oumT3CZPJfJ5d9hzR1P2X/Z5fG79+y9+4tcflfbKQ6/hWGPLDaIn8oh+ThTKQJj84u9b8x",
-	"WaMU5YDjIs/08RqYCc3Z7ctFiiOSW4UreOmh1cn8NGWYTuN/zDNN/f1LqGIHpl62UgBW4u0bUuTgsZ14",
-	"z4bUEPvWOfuovMddxvD6t1Ck3Phpu6FLZ389XZNTSs4gVqSlDjWZGHhiUGKh2Gzjdr0Uk1dFcsuMfnyB",
-	"bxnGaE6B5jldgYiZiAP9twN5lc4PxBzFxsFcQA6WLTtpKYmaWM5PzbmxxOTqTmtSwETLEi3WFlDht/Ry",
-	"dAeoPCihldFkyKksUughOgp+tA2cdFt+5aU0t+NZkO68/tF37AM8aZJINzyMGabv8OEqtzFjuHMoX5g1",
-	"fCd/xhVWMdWVg63Wu7U2kdHJGhlsPGJVktBKpyOLFVP7FUoZlepCMsYbWF+qgNvpx7T8zxMixu2ZXnFF",
-	"1m0OJvjUDrhcFOpOWW/iutMtxMr98X5Rx7vna781eSy4MiH0pJlGFryV0r4EGK9rsDpLfmwTzt/rIe55",
-	"2/QSG3foR54z2rg/Mv2FtbJpfOF391S+1w2CNQb3B9RE8Fnfzvpsz3wqc4MXN04pfGSeLlj1AWjdi/ER",
-	"A7tgzsQ8A8KtXfNbbe9W9k7TWRSoVjhYaA++Yxn70+/BIqeXaZaqVYjPU0UoL8xva8XIRX6dXjPZ1ebR",
-	"TOQrSPkzxvHCh0L4ShKx5GSUUzk9NQ77iTaIlsY6GnLng0PH21iu+Ahcq/BSuaABnGvGhpvR0TSFZMGc",
-	"od8UI4mZFPBGJqTEt6kacvs0aLqMa4bwcwcnrxmK/iiUkduRvM0qjvKZzQcNFLEvoHhAjAkFPp64hKCv",
-	"pE3b6pJndDSFkmWbyAWoEGSaTgwsxH65m3Wp1maM1i6AKNKsS36apqMpGdORQnRFNLcSNmfa9hecxCOR",
-	"MEjDqUq9hLX06z7Vj944AJn17+BG31Thl1pZCAa3r7rkSvkHlsaE6j+sX3OZCz4J3ugyVltbFWYHo7zZ",
-	"DVdL4YxILY8AlwpexUgb03gLIYYWcrzuTHVb8kzyQkmyFHkCVRJ0ZXKYgztfgt9ru/HbPu9DTNapCCuu",
-	"Tm1yn2FP5p1gBVVoIQW/rn7BRa1OvRCUA5jxEErDwmbPhrS5vJtVw8SHYgoJGp8NBDlozqjE1FZacCb9",
-	"OPIkqehlxgaarU5yOpNAKjnLVpgoyWZd8potNVlLGyqhScKSU6JyCK7wITfBHIu/o6XI9+fnPxBcR1k2",
-	"1AFBK+hePoxsBcW2jjoWRAgMou6WEDnLwGVqKpIKeGwdmq8CrVbHRawiehVYd2F82CpoZw26shHGuATc",
-	"FwLza8T0CoN0BsBzS0B5FTBED1C2hENZBk+rQ2GW0nhCakD5UtTZXLakK0ligzYGYtNSlUUgCw37feHn",
-	"DZsGn+rvlL/8bkazTGtiYEhRgM2AIJyDjIUgC4Tejg4dsJNWqk7I/8NIHJYt6j9B4TawmRn96M/j6LB6",
-	"v1s6SF05eaOVuD9zLMSDQvBkZ1yz8Ul6zTiUc16uPA7eJS8SZD8cTHYktf2Ky21hx6jNTn+hjKiUTptu",
-	"Vx3UrcRVDzFG5v47QJsv+Fg0HVpSMiHWHZxnbGjdjk9S3iAMzB0k+MzA2RkRieWHLFUGm2IupJrkkAUZ",
-	"mDRW5G4MBOBTt7fUFlzScdM6mFIpn0itGIxFPjKifMmoluP6PbWqxTmA3owx4GIZtdWVQhaVgMVN1Llm",
-	"uWwkKfNj2bgK7GGTvLeDu0OMfCpwO+/2JnQZYd//3YJDVDVFq64iWS94qoxirkwyoKSrPeutLx251DcM",
-	"F+ROsW4JoY2MavpFgkHSVpSHO3ATlUeY0Y/bvT0SnLORnrHc7kWMLl5cZmJ0VVgZ279/6zeNFNru3TTJ",
-	"2IUJTm/35n9JwS8SNlfT7d4DCrjdyeKrWx+pC65uv7X6hlxkhp9v8yL4WW/zRXzRgU1v9W7OaHJxKZKV",
-	"If45y83Z3nacW1EGvG6I8tYDpHxym+2z2vEOr/pB9fZvL2mqbrdak3V3MRdZ1iI9wX+5IlbKi68SfmCF",
-	"ZQKvcZIKU6reXf9CRmHGHeDGla0KMs4SdwkTVIhK196AKllVeF+Z89dPpXyla/c0LJilsiFRuS4mCg9A",
-	"wX+bhItyDH1jzoXx9rSLn95JeLB5d2w9bePutJ+5tc/b76P9ePt93OvuFBNu2h0IqOy0NS4tZIfQiWwG",
-	"m5URkeB0MMZemhdu0FZHYOe3YeebttDML7h/RVZSyH1aSgToknP2EVKPtcHuwfbZuinvbxa975Swj3Sk",
-	"wGvGTJp7HlBnWyW2/bpJbb9Oatq2zuI7S3WqEI/LUvBOJkRAr81UqqRjQZb7RAnSPzwhoynN6UixXA5I",
-	"xhSCcibpJFX6/4WKMDFBjkTOIjJdzaeMQ4kdibsx+Ieg3KTbjbtD/hqcRmCgJel4DLGsbKXNJRyajKhE",
-	"uxZ/Zhxx64zPdb0zwsfLPzv4Gz34pXfwpHtx8P5TP+ofnoRQ8y30T2gnClQiXvhSzh0kjiXqwtMCQTrT",
-	"Eqi3X5PT8HLvyq9NCqji/ReYpeQd40npbouxh+Opj6sG5Fm79F/mnbwJULnZNweeVT3jfMFLKemVKM1y",
-	"KqTt8oTuPS3z2Wih0mtGlBChSGfL/B74zgIiu3vIwF+XnG5I0qytRr1mIqcGVoWk4wb4qHTfOTW343DY",
-	"w6Y5ycieecsEmopnfN31iGp3o3RhZOCq3DKK3XSc76CuCHnmuAHdfKJp1Ss62O+h/ZmSzN+xa5bTzN3Z",
-	"yCpWqYVcyZMtMskrTDykF85Sbv9wx6nlW+sjLkDYNlfVXO86P4Iq/CA7wlD2WGSZWKZ8gkFauOlkMcei",
-	"mX0zodunT9laFH9j1vKjHRNCfcE0pckehEayMFlMgXPKFwWfoVlxBwCi7ZIxbu8Cwq1pS8mldhV6PhQZ",
-	"FGrXpRAZoxy/na+rEQ1Hgm7PSm4pH399oQgxbLmu5MOdBNXbjmIgzUtaita4tfACsS4cDDuuZVt+hcrT",
-	"vmpf7ibZ2KflgrY212uUfSQhI8A80CXQNcvm7OnN1VQQOzaqlQPEV4sMTilwOdAPYI7xDrrihlxwJ49c",
-	"Z4T90eN2CoxdeMvcorsWQhWiacmp87vO3f9yzguKN9rzRijiKJkOFnIFTHpMUgXx7jPOMh7H3lPzfZrb",
-	"oGxAIVto/t29l7VtpyrdheMVq1Zs9pbbpXWm01tGE6OeNvplGU/WUkwVtjkiS8gaNlAZhqBcomLpSLTp",
-	"st+jqKbgbmcdlxCP9zqvnY2i9nGAbQpY66mzQS1EkIkgghMTcfqCS238UKC3sAphRD5Vb9Ya3hrwzaIe",
-	"8LZIEVsJP23/NB0JBReAK4hCoJIBiS/ZJOU85ZOYfL2evr/RCgxPYvI1qP1244bciDCwvrhYEsG/ISIn",
-	"lLv259z4g4uqf++7phy+8M1+7X77zHjyufe51Ny0/+jmm6CjdldDrd1Brg9i/gqgHl9iwWPb+1DoT7e5",
-	"DxbTOOinpTwRM4LUAEUBpp01VMdECKCE8JkGCIcZFQsKWEbagoVuyipPWdIlrxlLpEE2R/W9TYChRpNb",
-	"6693ScR17bUu7DaZM00WjKcn7uzk3AHw5l5b/YNrq5s4zbvQxp3VC+nEkttKO80saLGNWNRRi+aZKPee",
-	"w3bvmEJOvcdghAXlgHup0lm43G5LebXuUmnFwsZCT8k//ud/+1aXd4L81rt2EPRLQi5AbS6voDGMCKjp",
-	"mCpdOB2pAgUFUNLQzk4rl2ZtysHtmfQmWCKPHsKKxm8q/c3HgxMvjdBYyWIa9pUqWWwTv1Aly7nJ8dkE",
-	"HafYR9UlZ3yFAJ7kx/PnBycIoB9EiqsWLvSOTx59+/jWgHBrK7+3xz3TN9eE0UzF2v7ty1LaXcPM3DMw",
-	"i6KjwJ5n0iZDCPMn9BU2j7e/rfuz8E+rDaYqysCX6AHY5Im8K/pa6yU4//X9PKX0yIZNcc/cKb3/djAO",
-	"NiDpU1bp/tW8HmWXiOcrsVnAxbZuSnf9ked784pspbrsHsDdJLVDS9uTn+DOrPf169jNUN/aYLj7GHto",
-	"aeEj+nKsnfo6IGlitMhTtXqnxzUKBqM5QvRW1SQs8ncsVi+TKpGTCb2Gbq4m269o2BqfmcJ00+7NwK0K",
-	"nq00E4TFQJweP+kmOFVqjnjLKR+L+lT0MX0AAFZiYq8R5sZ4WDCZmECHOKik7w75kP/TP5F/FyN6ucho",
-	"vtJ/OCAPHoCu9eDBAPBkoGD8QE+vGA/GKbQpKG9FUx5Me61cUV5uaxcRWvYgDTkxlbxUocYBqCvVItpS",
-	"1aytmK0WyUZgYRpMa2N0UJIzkLr6Q+A4peSSjq4W8y7ZJQVWb5Dx5est0mox+Zo2q8XgqMWUdVjcVarJ",
-	"obCTuC1o1pMz41GpJ90mR7xLCk0d8Dhonq9IbFRb2HUJheYzOtdHhntv1/HGaWXOOtdrSpUsZd467XBA",
-	"ehHpR+QwIv/477/bn4AqcHCRI+Bn4ZeGlfgF2ZiOjIHZq3Q+h8Yf1clYNqpnsxFF04tuOUChsr5p3tRT",
-	"MYWpmKGnZa/5uuVZQPZGMcmRBA2erlfKbdxWHieJEUuc+tkINj0Q0ZX0x0dTISTDNmHE5HlfMTaXsOWl",
-	"8cy03qF3Vc9KTyFLxyyEW4TALLa53CQXS0ku0V8BmAKsgmVkZwsdJPXMLMYRIE+Ypq6mjx32NNOTkewD",
-	"bs8mXw9APrl8Xs/dUyGgF8qRBkZLIqAWoRA8GpK+vVmbaTz1iKPtUXlyuTgqF/3ZcFSaL1psAaNlogVZ",
-	"AxuAG56JJTkhl4BdPNaMME0sUhO5XIyumO1D7bvA3A9DblPZjYfn6PDgMlXk+et/P+hTvZ4CZ8uatbbQ",
-	"OiIzkSwyQQ4fPbbs/QzBkfV/IZKUcQbo4ePDXi9GComHRkIOOwMytB6DYSe2cMsG5gVudPyp/LRByhh2",
-	"IjIEfBn953/899/1f9q7h3+5MZ8DKxAwrOBCYts961nSI3TJDxY8JmGjNGFDfrky2FanXrZ8Kkv4RK8d",
-	"nrnBlRnR0RRYzJCfLwUMLcmIcijFMXKBrwhNkpxJOSBx0eWFfH3cO45ch5dcLBT7xmYbV/Fd4OlHEcKk",
-	"waOmBU4EKGuaps3CU3039OvfwKx+tDg3edEu4MNC77gDvEJis4A4Hjw2xXYimrhqLdO75DydofU55G+f",
-	"PyVHR0dP9JX68fxpl7xwZJwz57c5/M9HR+Qf//O/+oZq8QXnnlE+WWjxojctZ9Acls2sSxQ3tlR0DytM",
-	"xGgxg4CQIXxTrSm7JP7rs3PyUCsxMZFTzalU8X4FQU7fX55YUv4p0FpB/3RG4uOPH2OAGUB6egCToAr8",
-	"Sg+KREjMjdS7iZmDDqIaIdct7WAjzweGAz6wAw05oKgCSj5M1jTrl0p/2J7Pgqs0wyhCKYgj8sJxLJlS",
-	"GXacJ2ckfqRnDz5yPfiQF2Wi3ppArJkvpu5zXVTaXoUbTgzMIepzixzYOl54M5fI8nHzZ5y3VeXhj6CM",
-	"uHanyD5jwPwx0Sg7A03lwVmU+q/jAP5XxULZvmDnxelbzqoHAyKRKMGXwgBCsWxsSeOZ89CPGJKElU64",
-	"eRLQ8XzhbBbxIXZfoG5OeISIvWYBFXHWIEiLbgcuMq+/q4/SRf/9r9pTLz5kT6L5Q7NUSlZgqA/5K5fY",
-	"5m+Y51zSt8W2ZBixskTzd3Gm51luiI81NjiBIU+RxkF04jURHPKPAeOMztgAGSL1mw8bXS4iC55p6eJ9",
-	"G2DRtXZriKlCOlDjPWJcsgI9tXM213ybHHZ7naizyDNjAMnBw4fL5bJL4eeuyCcPzbvy4csXT5+9fvfs",
-	"4LDb607VLMMohsqYNY48LJRBp9/tdXsQdpkzTudpZ9A56va6R5gnMQWr76E9TfsP/cdJg7fNYMGoac4Y",
-	"AVe8EnaDgUofPABYeK21YEMxl5laqCbakkjKhtM3aBpaOV7qUGAZmUSx44gPVb/IGIKrqOjHbU/5tKDK",
-	"VAZU7AC073LIrcZt+WUJ5z/yOahWLgp0tNg12nFmhevyo+ffJU8plMAbAFA5BbGEaE9MeVZYyeScrWM5",
-	"6bgyH+TbsFF2/yALD+yqYmXgONXW4EIajFCYhpZ+StugkMfgk3Ch0ECw2+7rkKeKSLo0Z/8TQHtxQHuK",
-	"QdhBKZPXajte0lTFDx6gwuBuuRluQKgJ8Hg6myt6Ap4x5I4WiE8K1HQJoWA5mWYZ64ijS16mVwx5BHT4",
-	"LjZ6yAM9jdz67GQ1jYPgGnZeoKFe68hiHz3FngdYGK2F5b8MO74QwGZNljAc+aCLAW8EKHFAjVr/vdbf",
-	"sJKeZZLpI02l1aYzIeXB2NxRtB+gn5O2wc01knRW7MS5T7QokQp+9nVcAtzTiqlPGHrbJgIe/QZHwtXo",
-	"H4b8kpFlnirFuOnnom82QkWgXaZPZkQXkvnMVAt9XInKF2qKtgkvyE9LR00nkUcdZCoybb4YNc+QXzkY",
-	"5rd3N12iNBkaotN779r9FGzfYwJg0vqDmLtVslPKpRMuSTV1PUO7qExCIqQeFcG2jPJTzWo9NbcA7k3k",
-	"640YX9J/N7oTWBeQheAuv3HMFVTPknC3jSF/i6aPqT6dstFVtf5sYPNsPc7t9K08sgNbIMY4GvI4gJsY",
-	"F08aioLvv9MqH4BfZullTh0O4DwXH/W/ZZoxrrUfQ8uU/PXZeZecO/mDV1nf9XnOxiYL/oc37871nszA",
-	"6PQ6Up+tb5QHOVxjbe76BJpK/VHnrtPWoVH0pADtRnMOLJwaY+ZiOkOMQ3toNtCcMzDZNOdCLQVWjtn7",
-	"xsFoGrNDd91MjGg2FRLv25DbhpvoE4IVFJ3/qLwCe3FA5gtFzl++A5SwXHBjkqM6gk7cVPAXSWdgXfqg",
-	"GFiDrDP4OeyLLh55CF7Uf9OWXOcm2vi0dWqAw3vv7a1SPQpYlQaPpzMoUgvbtfwr2ndsXAvAB7VZ9Cv6",
-	"0ZaAbnz2J9puzFKg9n3UyZmcC60g6gUe9npN63TP2aOAVorHbV54gaa3jeTAa/3Nr5V6wcJLR5tfqjQH",
-	"hdeON79m2i2fC7M4fPFJ6814agFj9Xv9FnuC5HJugGfhrcdt33qzUG/GruTt+LDFXn4vpHot1JkBm4XX",
-	"WqzuLVXspQGhvYk6j9qdtoGqhRfaHpnfSRRe/Hbzi34rbAhMLWYzmq80Q6BXniT9+q/Pzr/pRB1FJ9JP",
-	"gZKd9zdRZy5kQ34AKDqgz1Jp3DJViyeOCvXW80eBZ/Zf3715DQ6obkA4DbmVTgkUpRayCeQOgvnMJMuu",
-	"EeIHeZhR0kAqgVvPN1O75Mxg4AxQQwdtDVp7+spnU/PNqKbntFRRtHAs6yhNMuIHAeDTRtD9RSSrLbvG",
-	"ovoK6LrurH/EZn+Me83WNir6aD+hWqMFwLXF7iyFx/uHj3uuh2W/56LEHVBqLERZZ3DU0+QHh1Gemwdr",
-	"0jQpk7SzbgKVr+pv6RP1cls8yq/q8KcBHZ74Knz71dvvHa/fidZdcitNTG/KIWmT2HYvn5rl00kLDo6L",
-	"OjeY6r+BWDtqP0khXgKaOrz3qM0JBBqk38vSO5WlWjw1CdObyPMJWhc5ZLQEZaytCvE8vjYXHiN8YPJg",
-	"mKhLfrIeHy8sCe7mEcbvr5islJiB3KRDDgLOMkEt/TIG2SecETQjcfDSyMCmceCGyAElGM/Qzw+5QbQx",
-	"rDXFML62r103bWOAGDGrzY/YeA4JG4/ZSBHBbcADf3VFa9b2G3Jrz7iaAIzj+ymi4Fus2tOwWGw2bF0F",
-	"3mMlGzskv6vJZTsJcepnZTrRg5WDneNeJyjwIKReesGrTexcplmG6dJmGAZoo4FxnJB249Qeai2/mmos",
-	"2wuyLXbNEnVtDyryupSz2/l2fDR6Qvvs0eVhcnzyuFek0A96Rd6YS4DfafGQzBboeH/uaTzdP5JQBg/G",
-	"a6GeQ1eTHSTyvWT9U0pWe4U88ddGsBYu9GbR+gpsDU+sKkGoc9RDPuAS+pzm4H5vwFwM1HERU27lxRpS",
-	"aTMqQ6GSF2qNwSnR8wxSEFI1zHylCYWi0QvO5EumloxhPL/InxPjcLXXYL2M9FPwrEg1EnYn0allN+yT",
-	"q+yqlHimJoZS9dWHhK60lVg7SVu3JZsEhyUpqHerC86AyF4zyDFYxLZIbq1xC890DnuHjw96Rwe9/nnv",
-	"yeCoN+j1/raNOKqVMd6JEIZwf2lFvk28izitlt01yFG/0PEPJUutGnEvTu/F6S3FKRTfbilKlUEWDGat",
-	"2JSSpYEv8aFLeCIHDfZdMCE7lcbWRPtvWbQdH3KQEFILt7AYLmXAuJwYgwlBziB77dTmIQQEbUi44Eov",
-	"mWfR7RS+C7T6chKuUP7DkbYypEc7fonQaU2o+NUvQ/OleUZHzKYDp8m62aBd2XYupizo/d3ZeHU7N+Sp",
-	"pZPO4LDU7b4qVvsgVqO9Sa0/gvH3ltFkT/Lq986U9VaUeHKJv35nWMaWPHbBN3sCn/FEVmsVNKMbixwc",
-	"a37FTT2NNHd+RMgLKiJyElxzpToG6yOEfJxQQ0R0GrpwnKmVgoTPIlduSvNZBvnwqSLjlANQT70FatCX",
-	"tuB79aaVt3erMFLra95cOHsnWjbjScDXV1nNLmyrsVq2gYGV6BIyTPQM7/XvJv37t9Ck7xXimkJckHk7",
-	"lp0I7DS0VhmmmDOmhC12KVWz8ASC8fnKBVBkl5xlGRmnGeCk26IiLxvRVSoA4hnhAouGg1qrnuFG/qLY",
-	"R/UQUtwLxtIZdIaLXu9o9H8SMVKrOSP6AfgTwx8gFx7/AOnw+NeH3p9LCmG1u2iQceit2olNfLFU7dWB",
-	"dwY/vy8FDMskoUlmyS5hLzziw8M3lDeFTsq/bCa+wmGoECoOSvUky6+ZtMjzppAYPH0m/55QeeUw9QoK",
-	"I2ck/v7Z2XcxeP5cmivN0isWuRRzIFWRBM0onHjnNmkK2D169Wejjhflo1vM/6WJKGwd/1qKUE0dgLEE",
-	"rdx7GW1z66ymvMhsLvyzka3r04sfctslN3IlGq4Ncr378W2NcVjpzmqT3S+nNfnNrDtjueKjosnxoIO9",
-	"pzt+a+lw49/j/pPjo95xqKvvydHJyePeSaVl7+EjQO0NdePtPz46Oa422j3pPzmst9A9Oqy2xtVqn9/y",
-	"tv+41soW2kd7PWptj4ly+1kHtlXqLQtomqWmsY+/7fdOTh4f11vCHuK467q9Hj4+7B8fBzu59nsNHVof",
-	"1RqvHj4+OT56dPzoca2vqtv7etNUs+pyP9THvUCfU1jHTUCbLlqB6+tbqwtrr2t73dYbhCTUOf9efANf",
-	"NMt1TPY5lI7TSye+kK82MNoZU3naQvVb2jJbV3u04Eq6xuYAzYEgVZoV/5CLGVNTtpCnWhuQDx3Pk91Z",
-	"QrJUKpOqT3AC3SG/Hfu082+nGLoMkEIzBH3vonI5SP8QvrWlymcmc0/Pe6XndLLIGUIZFHTVRM+mZLVr",
-	"heQGBaKirf7ruzeva5piyBKBN/TTu4tuO1o5tFipvK0w3TAaFjbYqoI2BSnVfvTeQDGHuJaYVhTtye2I",
-	"CUM8tpCxPVn9x9mrl9uRlZ1fwdXMzAcEyOc2vOyeQuw5mvMIUohFUniIJWgXMv2lOab4tKip8IrJwZAI",
-	"9uOpICZ5YFPSS4+NLLKTkGzIjVM81ApMpgDEgOmuWGUf2WIRLdwh7dbKdUxhJbOFNJ+xRboLroYcS78t",
-	"qgf2DJKkd1sbCEY1KFNJPRq5Ps7ncJ60geMugJyK+UG/IcxX4OJXHdhbhv2i4BE7xLRyE6XQTCyA4K8e",
-	"bFzwaj4P/OX4cNegoHeSmyKDix25yxcWFqynhP6xY4JI6yVu5uDXPH7pNdovs0zzj+bIIHSTLaN6iNwA",
-	"AvR7kbZzyzh7ABYYlQAQXC4eQkEZ/w8mWwz57TvpkmcpFFqXek/C8m0pN4BLWQicHBGafTwIyT7EDx5s",
-	"LDboGjAbk+VokOQamkHajwOH5p6UgQoJHOgf//13/Nf/5f/4n//tm6xOzVCB2V/60MNEcL9TVtGqscjy",
-	"BEycAp7Pi3/CwPkiY9ZMdIgAiMt0xh0qX1HaMFrkAGZiGh4UAwP6XhKfeimZmFoTGzF0gWO5YhFAZjLj",
-	"e3gsiM8DSAWAzfSsKBj3IPoxmXVgaCudpJxmtoWlqeJwHR3xbPIFc1BZV5Dr42on9UwEJoRaXHUDrfl1",
-	"rHI6YnOq12xzbfVfIDkpds0y9e2k2ASpAiQj2YcLDF4j1NSZxT5ySauA12C3Uz8+oXP77JzmKrxsqvDH",
-	"VLqP27sGVS5LunLKAwOMwgK40yCuEBJjt9CYKJZlNpfKq9BPpZmH20uyRn/xcKCcfx5x0aCNdHG3HALU",
-	"gwcVIKYAGFQDGo5z+dZBooZc39fI53z28iKdqWWqFa13iwIPy5X66qV4yGcw67jSVzvGicotG2n7rVRj",
-	"xKa9GJkivrhbx/1awt66qw6ZEwZEwnzftoWkCPF66sAuAnoppHBDEnUdbc/7sj048yG9b5IBv16Vu5Xa",
-	"GqoAVDySF+gPTldOlWWUInfX3n2Mr5ySWp9eQCG1ommX5AwjWy6E6RnlVC3TjuiwRb1O4db9+ZPf2txM",
-	"48ACEELVU6kleed7lmUC0vOqfcc7Z2fPngL+g9cfqlCYSwjUJt+CfUDVMJQbzsurq86gOuCj/uNd0lEq",
-	"3fPvJAel1He60HfODBM4DTWShuZelXpq0KgPS32s0cZwzaVdZKZ15VaDgu43Zi4XhCPfUEtRaf9aaY8N",
-	"Un6a5sBmOVuGlnJUWoptCbTbWuy0f/Y3rLRYpD1NyOaBfvHAo2/tA8eanoMbgwsNGTuHd7CeXYyncif2",
-	"Rh9zgB/aKhzAN4jNEhD08w+VqWSRqPeRqdSmFN58r1wKf7j5vTOQvuXXjlp/7rdPjGqxxHfsw1vQO//w",
-	"qVRghhKv+8hGy3a78nenG/nl71r9efAAm6NIrwdROjZmzyyVMuWTBw9AhXRqr6eYhQvkC1h0NEO9F5wp",
-	"KuaM6+cNtvgAtd51kOxREGC9SJywgOkWSz2VCKduQCWN7k0zKYYc0BHRVnAdyW3VhYcZbAxi15IwNaD1",
-	"9qSiemtID/4eLGT9ChZgWKRa1kUkZe87I3ENsD5O1DtwSIOnbywErcpizjKCpYEmbHCBzQm4DUZFQtPn",
-	"wKCpV1tAYNcGfYJ2y0ANX4kFnI6BjwMnRlpvLaofyxmm4lFVNBk12VF6R73JlfEL7EGiRkPOygtBz2/g",
-	"OGuW+sBg6JORmK/MeyJLCvhkB3MKLwCSEMlSwKjEg7A07cMr2+RsQ6IWfM+B4DfCF1jRsZNOX0ciKLrC",
-	"dh6Ne6NvL5+w46RPD0+OHncaFOxfCZmg2kTnTlRl2JALIJWqsoz5+JZCjMMKKMz2CL2NRVTqsXrc9xuW",
-	"avUrZLyElEKcN+jGTSqzN3NqzF+r9xe8wBqfthFrdUn9FksqVtBrv4A6xWz8TsAO2wcIRKWjUVM2rIvS",
-	"/F7U0TvXKvPnwCjv0+a/TFiGeSEwNip829WSllvEGN2mSwzOl8WJBf1iTRy1qqgMeZOmMrDYDD7Etarj",
-	"SFPIVXBlkmLJjY4D2IS2/4un5ywNLK0BVlhTaupJ3z2Xmn4poeDdg7KO4BrisoWU3IsQ3NYt8btm8LeL",
-	"6AbdDfdcs8Y1verQMm9rwztvWSPaJc9FXmemEA+B1iKYr28M2LB1agw48xREMn2rFNtGga1bmIM2LmFY",
-	"bMkdh7WkmjkKTPmyLmOY0ZBrfolpPoXdpA0ZA/mK7LaMCYvxHT5iRIoZgyCL6/DnBW/QWFtbcboXA6ih",
-	"4jTAcfZRcfqrmDD1itM988/G5p9/3orTffpx71XnL7DitIUAyBlNVpvL/kxPF9uJHSv7bHaPEsK4+R71",
-	"jvRTaQZarnMtidz80VN3sZ0iETmk58zl2tJAcpvKQFjafWHgHpPOGnJ1n1Lun+xS5FeNJYVrU3MttdXx",
-	"e3ykNpTGld5PyjVIAicQeVVK7S2lsgy5zWUxQh5zIHfJmtW3jia/YgOO3e0cexBO3uIf9pF5iruxAUbN",
-	"ZdC5hln32DR/sDxUuv6SrsFBwPT6Rj7xEirXkBlA12utsucKW/JgKwTTz/onI7FM77uZFlvc9tbmRZ8z",
-	"L/VsRPM8ZXLIwdyIB5gZlUIRQgyJrDFRArq+YScIfVbQ0gv6b9+SjWSpVozmWES3NvP+Dc9WxRoUIm56",
-	"rVsV+6i6jX4WNk4/ljLdZ/TjS7/8dk6VpovOoPOfP58d/I0e/NI7eNK9OHj/qRf1D09u/rlo+O5KV6I1",
-	"c7Spv9iBK6q15MZ4k61sAD8SZ9j41JQ8NKwFBu5sXyrQrjXQ7gyWZlmZv9YLfC2Z/9xJ+bVIRxDXNqYa",
-	"XITRolwfoCkSqtXd0+1GhcF4NUls3bvvt2D6Lx3tbuD5miBOIXKJXdOwidrYu6CQn31fuPkF8HN9qKbM",
-	"yWPU5g/NXXuemlwJd8i20fm4SCNIMRWe19Ko4dkLbDcQF2kLXisC6BOIQWqbkbCSpswv1cy3jhbmhath",
-	"CAALq3wLODVQIXjop/QaenAq64E3wUjTZblLYmgRVE81ibEKzCaMUJsf0gwxjI+emwKk27uEcJwyszBd",
-	"1LZ2/Twt5nS3gPrwnaQhcRW+T77C6X9l9jSxzeHHiyxbreF/uy98HSdDikTiIVws7+Opxph5Blty7xH6",
-	"gjxCSNQ2pS3EywuN++En+P8b5OsZQ45Spv/v4O/S5ciB5unXCLh+7Tn2J3PKPap4JoNOkongzLqUsLOa",
-	"9fKcDjk49+d0BNJinGuN0LSctZUOdHQ1ybVxpVVuzpZm4GqKC5geNkPJy87A8gXjhaIOo763vQwpiq2w",
-	"IXlVbAy5kRun0LA2HQeCCJa7OcFGscaEcnCcRSQT4soGkDGvTM8mHOzV51NIlN2S8GGwlizaPHynLPq7",
-	"YnVtWLQhsz9405N7rhcIhmo6Wcf1os2wZoCLpDmK5lTwIiKOl3oo6z8Y9ZAnps7PxyFfjDR7RM0Vddqp",
-	"WA45+DcbGCWYQkVccVeE8T3xAnNpPU5gcLAe9Q97kefDGRxFVre7oKqptUTUgV278LohbVGJdXxo8i38",
-	"so8iuBH0Y+7Cd9pynPtS+j8EvPYarnELF/8PVE07N+/retZD79Ks93V6IO6mwt3TvtDlaTQYCt35J75L",
-	"NE3CnlA1pXzI1zhBSbMPdBdH51O36m23E3Qz04H813Lklc6oBohtq+buskUAlt35Y0HeMIx17FXq9RrL",
-	"76qOxB1n703tfWS8krunaLz0SaNdQ4M/kDvxniM3OSEbeN+vwJ4LfaOBO+vpe9XxAKztd3krCu3LWXM2",
-	"yxg6Um/KMR7ylr3hTglnCIgCRi8xoKzYsU2RmTZoDbcvtxD3e45jo3G/PXcEdivNluBrLWAbCuAFe+kg",
-	"eQ/Khm7RxZyUm5iTM+XavVXC/2zIzWWXePdPTYP1JXWCzCQjoGau/27CZYBejTV+5vtd8ldBhAmhxZ5S",
-	"GVda3dVav3K2se+r3+eu2sKuaHVX6mF36npejGmaiWsL/gD+iIQqGpVa0ct0wjFZvEueQna4WSnWpcWe",
-	"Uh3ro8tNMQ0muCdkmurZY82y9+yF+T1uSq15VZRiro1X/sWPTxYk47IqETekIcgnbPu9dhLEdOsLRCQr",
-	"syhB9hRAHAU0iSaQInKpb1cjeFhaaVSEAKza/qKKHZifAyHTdvrL5gdf0Y9/AUOsxbM/0XZjvvAssT2o",
-	"UIyXXUiMJyXDbRdL8Of3AUswqAT53PxupvKpld17GwiRUtfgYEEj1q6Bqrh+Dv2/daIGOJLiK/2b6rYe",
-	"7lqoVrCMdtgKNdWOhgXCH1vBaxN68W7rU+Tau3Rh/LM2RFyviupfQ/ADd6V6er6sjZ6Bwo1YaMdV+/+s",
-	"VvA2FUvEEDB1EFFRvB/bIoshr+di+sA1tvJWYjlxo5fhtplWu3gZfnA7+HvwMpTOu1YEUcLm8crQglVn",
-	"m8Gk9MJqhcgNzoOtzHe35+3K1O7N9z+H+R5iUL8CD5UqZ3TWyEDfuQq1MnYomplgyzsjW3CXj8QREcQZ",
-	"MpJIIbhLQirgF6U23PNrlh+8Y1yRZ9d6+oDDt4D4Dk0GPpiBX0jGE/cLuAigi/tS5FeysGFgvHdikY8Y",
-	"4Khc5mIpoaoY+tuCNTta5Bk5eI2W7GfC9CvkM1iR5DP5POSfDw4O3P/0Iw59lXzGRE1AsEcTKf7rs3PS",
-	"5CPB6HfKPXzWSJvV2krOUs7IZ9O5vgCHKdBFKJnQeUQWPGNSEkpiaz8DehaRoktwdiO6mEzVwWKu51cy",
-	"1iNSNnU/Q9ezqmkH/2Rc2Q5VmkDIRADMI+5ZuZwayYCLpaMAMyGD9oJGora9cX5u3p9J7JsSgem9dUUJ",
-	"elJjKtHcpCYfIgcrYYDzGYkZM7I5lVU7uvohpFMhmV9xnjOMhJt5sjwXuZ4FehkWOYtIll75mLJECcBs",
-	"xNQJQMz57O8ag3r5z+Ajgep1TVs4UYqonkWnZYZeDM3Yl5gKPsW0OJT5Y5GT/iNiOuUAsQIirCHYy4Vy",
-	"M8Z0DhIj3NGb58/fPTvvvnj99Ozt67PzF29ex4OiSwpuIbwiGeNlNxJcfn3iQ+47IsjX5wVMLSSopBkr",
-	"YQ16EPHdb4x+4qN5jhboe8FzyqyvTLOD+CWV6gAu7sGL7+JIjz6auptLEmEy2GeSZeAZ1BtoyRPbV5NU",
-	"ldhGxsaKIL6mYxpDjudgMFDPHeYtWaZcEvAplf2HPm26bE3cqKYEmssVJGLW0ziDXiQ9pmOzbiWoTJpL",
-	"4+e7KEdnQw4Z7obxuQsW2eYOYpElmEQjaZoYaK4pxQzyS33sowW6QH/kKs089w8QV0RyNl5ImpV9nqXA",
-	"2pITVIzAm+c2rtEf6BCnAw5BPNICPrlwB5KgN9DkIy1pjgS1MtMccnsjYBmDQDaSj2TmqNMk6UThY4pI",
-	"vCjEOQwx5NQ6U9GtOF0oTalLjnV9ms9gPaCr98NN7JKn2JMMWWWRz2tIxSCMUQV3BG99+Ta5ARW9YgVj",
-	"1ixBH4/txZDOGK7VtpMjmZDMBU1NW7QueTNn3BCVNMi1hM6E5kNTRkzzIWKaD52SS7YSOOM0x2Z0NUrX",
-	"FykTNGlwk+K39uso1YoAVtNY9/4pQo5VeIsBNIGNSe/Cv7qNB7HmjkWPu2EDiBZwDW1OzDSRWxXzLK2t",
-	"sX7lcS/qzFLu/rvudn3frkMVTOagUB9LvkxQ4zwrrQNI6mkyIMf9btU/OOTmeprjHHKtew3Ip6HZ+yFg",
-	"hwytQ27YGQzR5TfsRMPCnIO/o0EHP0j2YdgZ9KKh5+2DZ0I+x2Hnps0UnW7lTdLTsIZgYQ59hyh8sTae",
-	"/lqnbDe2anaDO6u1QMunDTMAAUiXdEXwlhvOd+/4u3f83b0R+w613Ttz/ZULqz9pXnnJaM5yqMJ6r3/V",
-	"NmRTE56SaMYuvKUeWJqlLvKsM+g8BDeVmXy4bieCUryIJC4TiidGYzC1QKe26TSbNQW3K311ZID9O4Cv",
-	"cgKkLGG8dsv4UOgGWzOWyxGIUF8o8tEB7t8G5f1xizSY+rgIAgDzcnmgfnNbypP6TtskGix5v3l/8/8D",
-	"AAD//w==",
+	"7H3fdts2l++r4GhmrbY5tCLZjuPIF7P8pcnXzEnSTuJO13xVxoRFSOKYAhQCsqJmvNZczvU8xDzY9yRn",
+	"YW8ABElQoiy5TVtfNbVAEn829v/92587IzGbC864kp3B5w77RGfzjMG/6XzOeHI5EnycpSOl/3RDswXT",
+	"/xiJhHUGtSFRZ8akpBP9m5oyosQ8HZFUEi4UWU5Zzgj7NGcjxZJO1OHsk7oU47FkqjM4Pow6UlG1kJ1B",
+	"Z0zTbJGzzu1t1BkJLhczll9yoS7HYsGT0EwCo0qTgYl8JfKE5fIrMqV6SsQ+RPqHJ71O0/dzIeWlyNNJ",
+	"yoNf9n/3v5mzjwsmlSTjXMyIUFOWE5kqJgnNGcnZeCFhG4JfHYv8Kk0SFvxk8WN9w68ZJxkdXUtCiRyJ",
+	"OetEMJM0Z4k+sWQG0wx+dCqkgg2kWSaWLLjRtTHlKaSS6BGE0xmzBy9ZfsMSoo+/6cspH9GcU5UKfjma",
+	"Uj4Jfzw0rPSwPo9ePzlmp+Nn9OTq6ZPDo9oeTVOpRL4iYkwKGp3RFZnSG0aK1zZMVLGc0yw8O/Ob/0X7",
+	"R8LyXOTmMJhUl6k+jmfJ4fhk1L867bGnx/ToSfNnb2iWJpfm4fDXy0OizjhlWWKJP3AdUklmqZQpnzR9",
+	"1jxxqYS4zGg+YaEP1wdFnRn9dHm1UpqR9HvHp0+envifp8T8W09BCUHsY8FJcHHpHq1/3fu1ctC5IUD3",
+	"MeVufNOnkBldXrFpGmYz5QFVynL8JJVkvMjhxtMsZzRZdezLO4Pj3vqvi4Xmipe5psM1cygNq84Ex+h5",
+	"0Ctxw4DQGW/PdM03VJ7OZmzdTtgRmtpyWbz5sFedkj2FJZUkZzNx03zJxEKNxIxdLvg1F8sgC6wOqW0A",
+	"/q53oBgS/tgNyzNBk4ZlFr+WL5Ags8VoSpYiv9YfWdJUrblI81wkixHLL8eMj8Jfqg6JOmwuRtPO4Kh8",
+	"dTKqtCBhUqaC69tzTfQkN355rfgMjNosPu1Da8VnThW7zNJZqsLLLv1e22LKV8TK0cYvGIaq0hkTiyBv",
+	"rA6pUsuVSFYkSRMQVzTP0xtGUk708I1fXcca64NKrPH06PT0pHcanE0bzijZx8sJnYe+bH+KOlbhupTs",
+	"I9744mvmX5JcsbHINZtIJZHsI2goG2SD/kLOQIdp+L75tUS+HPUgyww0JdmPduCdncFxv+mLSuRa0IwX",
+	"WVD+ln6vbqr+kVnKlXM6YiRjY9W0OqD4S/YplagYV79V+n3NVXEj1nxl7c2sDmkScuXvNn1wwelCTUWe",
+	"/hI+ttLvZb4D2oVRMFNJnE7Z/KUbmmb0KmMNH3I/h48qEQzVR8rlspm/Ge5+aZhl6Ev+AMdVD5s20nLW",
+	"ZaqmSJv2yYbvy8V8LnJ9w2YsSemlWs0blhwc6c9DMp4QOp9n6QjU2cf/IUWD4NLqOqP6sPUn3jGVr87H",
+	"iuX6/xImR3k6Nwrxd2KJjHQ5FRkjko0ETzR3AaFVXH1GtG5AqFJsNlddYB1gDXYGnb6exGjKZlS/f67H",
+	"5Prd//5z/+DZh597B88+fO5FR7f/2Ik6uP6OVLnmHjDTOc3pjCkzWZjnq2/rM/2eZyuSJoXSkkoiOOuS",
+	"iykjmjszhiwablUXVP/OoPNxwXKtYGmbQ5MqbIM/33/M2bgz6PzD48LYfYy/ysevvoVjfG5Ut9C0zNeN",
+	"vWCVvIhQaWiTJeRqRVKlb8UklSqHwyvtoBaR4ek6yzVNSqaayhdsy0W88g2h4CqKAWXzR02pwtVlKeOK",
+	"6Csju+SVP2YK60X+LTjTS+ZiGcEI3AeSyiGPA0Za3B3yhtPyjbfWy/We0et+rdWHNYTPuMpTBiRvJkoV",
+	"mQmpuuRbNqaLTJF+r9dET6CclOY2FvmMKjTuTo5RpqezxUwbO72e1nxTbv7fXQdtB05YDvN9Qz/9BTWA",
+	"ximDhqDPyIno2uQjggzAjE35KFskLCnWdEzepH/pknNFMkal0oc25J7l5YiX3TBu7lyqmo+q0FzabUah",
+	"3qzfjgtNXj9QNQ0TLbgSfGotsyaUeHbKc/0aN2Nr+d7tVr3VL3ET/BfYjN1nWNnUPU3xJxq6AXh/a4bw",
+	"iqkImf9irukKGG1ARIxFjvzXUlTjHdEva0kVJ/796AUIApRrORdc4g05Byfjc88NORJcMa6Mk7IsLDc7",
+	"MUP7aR95XB0Pemero3jpi+byMcSVt8YDIBWwmAlny8I2FosMJdyEKRI71R2t6rhLYs98j8Hu1Iw7VUOO",
+	"j04Y3N9CoN1x2xr8cWu3LvRMyKey9iXl0fvZ/ZBAwhNo5Qo8I/4bYNdBUi7yXItKfUGGPC5NPB5YNQHe",
+	"BgcqyBUdXZ+R2Ds91Cdms1Qplpg3eYeXbHlqV1ShDiwXsxnV3Krzk9Zi7ScjEoMw0/9wzDwmIiexvsCx",
+	"vt1Oay17VZ+Oj0bPaJ89uTpMjk/B3LeSqTP4+XNnlDOqKRXu/GHv8OSgd3TQ61/0ng2OeoNe728lPfc7",
+	"lmWi4hKb5yK5NOxETsX8oO8Mwt5ttPELfe8Ll1dUspPjzqBzfv7iuf+d/u0H7/9875dcjEZMSuNxVFOt",
+	"u9Z3slBkI2I0Jq2yV3n/nTaxzczmGcUoRDGvH/SfzkAjMy8rzaDNwbSdZejk+utPLriO1rfa3IN3TC4y",
+	"FbrbsPiBv3hQy2PzP0jbZaqIu+R7LRSXqWTuNxlHRFs9K5KWRCbQQXG9Dctlxl5y/t6JtlUFL9/e/K1Q",
+	"L61Zv8UtDge81nLNwCNh78Lat1TH74f7Vt6KnLewthejqbk3JK4vIzS6MMBEDqLvimWCT4yGjPYJvhGP",
+	"4ztGMzVdbXkK0+Ipd5d2IWWcRTMl/xuTXZitkOqtUOdFBG6bSQcCeGuPvPbAfs68+lojbmO9uNiaLc7B",
+	"A+oz6KBXubhmOeyDZ+M9LxSQ30KF+d3oILhtRXxyq80qHtuwQ2bgvrYFXxcPCCVoY5h9QFI4I+FgTpfE",
+	"RRw1JuNUmyupAqe9e/grSTIxcRsDDsx3RQB1q+2phV837FJ5/L42q/RW2DOnkGhmOGOzK4w+Gt99RGY0",
+	"06YYSyK7dRHJ2Rx0Av2IWMCOp0oOOeiGsktiCBzHcC+l8QjcRp23KA0vhJFvv5VYK8eD177AG/ogD/Ub",
+	"iw2JBwSUSWeoNKizZ1YLIhCyNbTwPahD3y/U9+N3Nk69BS00RLrbWIalZ/ZzIoE3G948FzIFZ2k1kF7W",
+	"+OtmuRnWJeDrJnTIxzTNxI0+Cm2xZ0IqklBFIxR85hGZTjhex9I+XxRh+O032Yvht9lfO3yvW2teGg9I",
+	"zvT09ZZOizwA4ucHAB2m0u098KMitcBtL3pPwKcpVZplGDayBPoDxqZ/e/dHIPK/9jXV8eUw79pH7bhQ",
+	"VGztg+XRvyOnS2WzQCI25EeckRiWF3wViUtbEA+8QOCQa0qd0sQLBpIVUxteaA4jHpBgkF1brF6Q/WzI",
+	"Yz9Q714KIblCvTNkfSHEa5tzsAVZB9O51lJG/Ymm1Ie1r6k/sR8iq00vLvkC9CbCn4Hrct/p5SmQ/sN+",
+	"+gU+OeTVR7WcjYwXwHejgYyQjKtIa6KQ2WBTWCwJlE8xf+lYwhaHuDND2cvO128ekHWccqkoH7GYlLQQ",
+	"wmiepd69NJdfq5jdhos05DW6v6tLJZwE1W7bft8ulfoyDJUXMV37iB0aEZpJMeToCSNpQpoUSq1w2lO0",
+	"yb4YAYewoma/NoSPx/iOKva6yAXb4gSraWTr2Y0/eD9b7r9S72A1Oe2MqHxF6ERr1JCAQGLIyTgABRA8",
+	"69V0jQOXrxGalBn92MvsgHm9YzR56SeHb7GJpaTytTtYjNzP9rn3Oeq7ZtxL8ckysURiGdEsM8w5zVni",
+	"mALksmvGCsnt4CLSW/FjOc1oG/W4lPe5XjUuhtYzmzZoVsXYPWnUbi6WDANpqKDQuC+bPQ+mVUX2DqPL",
+	"hEhFcyWHXOh/irnskou1dA3JAvuibLhKF0Ua5zb8oZ4E2k4jMeP3xCXKb/UVinB2qaFjXPjdlLovRxtr",
+	"p1DVVTG9B+/Zx3cumXSL1ZezUDeaR2boftZbvFAbHpXM1q+vU55ENo8nN05v+Y3eCLRUyYInsB1ab9I6",
+	"f5cYFxvkyJfM2feY2vrSZL5us0GVpNn1W+QP3tMmea8sMaJaKi7QAaTavHBpt1sstJqx20IvM4P3qZTh",
+	"K8EQNSrSGE8YdCT8tVjoHdXZ35cW6kQMCn2bECEZZJvpvfixkpW8xVZUE5o3SeNi8H42wX+lZXcoSZeU",
+	"KwlkcM14RChP/P3hDL21Vm0Gz77ZDJcm/IYlKb0w6cRbbUpTTvKG7Qk+tq+NCr28IiH0TsTV1aGA+ClP",
+	"Fbur4lut4VwfdfAHV0sxv2Ct+Wyz1jzksb86YFNXuVhKlpO5llpi7ASZTBUjknF0xxo5BKewg85dL+xa",
+	"r3hXxtfKtR7U9ia1Pa7sXeltS32sdElXZDlNMyAQl4bmWJV998glJY5TnhCxUEO+nDIgklRpxbZL3kFI",
+	"MWQhEMGzFaYpas5/xYrw41WW8iRb7c+GcCcFr2lIsT4v6kEhd1KijhZplVwqyhOaJwRThbAGZE6TBA7n",
+	"PJMCs4TObA426ZM36V/0tYGXaDPfZb7qv2Di62vGJ2raGfSPnp32e8fVEomo8+lAzFIou1h1BmOaSWb/",
+	"9gvLBaYEF4lFXgxbT02vi2Y/5GLOcpXqJZs3zL0/fS7VGbQoJ6hkhW2RkB+ZjPnm5PbmnPZaQv5Oqfal",
+	"YrsvNtV+xwT6IhcvlJpu6jm0ss1uWL5C++KKOcmBD5/ZBQNWgVZT1m/+s17vaf/Zs8Mnx0+Pe8+e9den",
+	"dBu/abtk9giTyX+dXPYd0tT9lP2fXRq/f8s+uKfE1X+wker4VxjywGqL/KEckoczkSY8OrvS/8ZkjVKU",
+	"A46LvNDHa2AmNGe3DxcpjkhuFa7gpYdWJ/PTlGE6jf8xzzT19y+hih2YetlKAViJt29IkYNhO/GeDakh",
+	"9qkL9kl5w13G8PqnUKTc+mm7oUtnfz1bk1NKziFWpKUONZkYeGJQYqHYbON2vRaTN0Vyy4x+eoVPGcZo",
+	"ToHmOV2BiJmIA/23A3mdzg/EHMXGwVxADpYtO2kpiZpYzk/NubHE5OpOa1LARMsSLdYWUOG39HJ0B6g8",
+	"KKGV0WTIqSxS6CE6Cn60DZx0W37lpTS341mQ7rx+6Hv2EUaaJNINgzHD9D0OrnIb8w53DuULs4bv5C+4",
+	"wiqmunKw1Xq31iYyOlkjg41HrEoSWul0ZLFiar9CKaNSXUrGeAPrSxVwOz1My/88IWLcnukVV2Td5mCC",
+	"T+2Ay0Wh7pT1Jq473UKsPBzvF3W8e772W5PHgisTQk+aaWTBWyntS4DxugGrs+THNuH8vR7inrdNL7Fx",
+	"h37kOaON+yPTX1grm8YXfvdP5XvdIFhjcH9ATQSf9d2sz22Yj8sR3PTAOzsQKwRq64KPblxO+Lg9PbLq",
+	"P9B6G+MjBjbFnIl5BkRfYxF3OpqtbKWmcywQsfBloT34lmXsT78Hi5xepVmqViEZQRWhvDDdrQUkF/lN",
+	"esNkV5tWM5GvIF3QGNYLH0bhK0nEkpNRTuX0zDj7J9qYWhrLasid/w6ddmO54iNwy8JD5WIIcMwZ+29G",
+	"R9MUEg1zhj5XjEJmUsATmZASn6ZqyO1o0JIZ18zk5w5OXjMj/VEoQbdv8jarOMoXNpc0UAC/gMIDMSYU",
+	"ZEDikom+kjblq0te0NEUyp1tEhggSpBpOjGQEvvljNYdW5sxWsoAwEizLvlpmo6mZExHCpEZ0VRL2Jzx",
+	"RFsuJB6JhEEKT1ViJqylT/i5HnrrwGfWP4MbfVuFbmplXRjMv+qSK6UjWFYTqh2xPtFlLvgkeKPLOG9t",
+	"1Z8dDPpmF14t/TMitRwEXCp4JCNtiOMthPhbyGm7M9VtyTPJKyXJUuQJVFjQlcl/Du58Cbqv7cZvO96H",
+	"p6xTEVZrndnEQMOezDPB6qvQQgp+Xf2Ci3ideeErB07joZuGhc2ejXBzeTerlYkP4xQSND4bCHLQnFGJ",
+	"abG04Ex6OPIkqehVxgaarU5yOpNAKjnLVphkyWZd8pYtNVlLG2ahScKSM6JyCMzwITeBIIvdo6XIdxcX",
+	"PxBcR1k21MFEK8hgPgRtBQG3jlgWRBcMIvaW0DzLoGdqKpIK8Gwd1q8Cy1bHVKyigRU4eWFs2SrgZw32",
+	"shECuQT6FwICbMQDCwN8BoB3SyB7FSBFD4y2hGFZBl6rw2iWUoBCakD5UtTZXLakK0lig1QGYtNSlUUv",
+	"C732u8JHHDYrPtefKX/5/YxmmdbEwAijALkBATwHNwsBGgjbHR06UCitVJ2S/4dRPCx51H+Com9gMzP6",
+	"yZ/H0WH1frd0rrpS9EYLc3+mXIgHhaDNzrlm45P0hnEoBb1aeRy8S14lyH44mPtIavsVl9tCllGb2f5K",
+	"GVEpnTbdrrKoW4nJHmJ8zf1/gDZf8bFoOrSkZEKsOzjP2NC6HZ+kvEEYmDtIcMzA2RkRieXHLFUG12Iu",
+	"pJrkkEEZmDRW824MIuCou1tqCy7puGkdTKmUT6RWDMYiHxlRvmRUy3H9nFrVYiRAb8YYcHGQ2upK4Y5K",
+	"sOM26tywXDaSlPmxbFwF9rBJ3tuXu0OMfCpwO+/2JnQZYd//1QJLVDVFq64iWS94qoxirkwioaSrPeut",
+	"rx251DcMF+ROsW4JoY2MavplggHWVpSHO3Abld8wo5+2e3okOGcjPWO53YMYmby8ysTourAytn/+zk8a",
+	"KbTds2mSsUsT2N7uyf+Qgl8mbK6m2z0HFHC3k8VHtz5SF5jdfmv1DbnMDD/f5kHw0d7li/igA6re6tmc",
+	"0eTySiQrQ/xzlpuzvet77kQZ8Lghyju/IOWTu2yf1Y53eNQPyLd/eklTdbfVmoy9y7nIshapDf7DFbFS",
+	"XnyV8AMrLBN4jZNUmFL17voXMgoz7gA3rmxVkHGWuEuYoEJUuvYGVMmqwvvKnL9+KuUrXbunYcEslQ2n",
+	"ynXxVBgAYAFtkjXK8feN+RrG29Mu9novocXm3bG1uI27037m1j5vv4/24+33ca+7U0y4aXcgoLLT1riU",
+	"kh1CJ7IZqFZGRILTwRh7aV64QVsdgZ3fhp1v2kIzv+D+FRlNIfdpKYmgSy7YJ0hb1ga7B/lna668v1nk",
+	"vzPCPtGRAq8ZMynyeUCdbZUU9+smxP06aW3bOovvLU2qQjwuw8E7mRABvTVTqZKOBWjuEyVI//CUjKY0",
+	"pyPFcjkgGVMI6Jmkk1Tp/woVYVKDHImcRWS6mk8Zh/I8Endj8A9BqUq3G3eH/C04jcBAS9LxGGJZ2Uqb",
+	"S/hqMqIS7Vr8mXHEvDM+1/XOCB9r//zgb/Tgl97Bs+7lwYfP/ah/eBpC3LewQaGdKBCNeOFLuXBwOpao",
+	"C08LBOlMO6Hefk1Ow8u9K782oaDaK6DAOyXvGU9Kd1uMPQxQfVw1ENDapf8y7+RtgMrNvjngreoZ5wte",
+	"SmevRGmWUyFthyh072mZz0YLld4wooQIRTpb5gbBdxYQ2d1D9v66xHZDkmZtNeo1EzkzkCwkHTdAT6X7",
+	"zse5G4fD/jfNCUr2zFsm31Q84+uuR1S7G6ULIwNX5Y5R7KbjfA81Scgzxw3I6BNNq17Bwn4P7c+UoP6e",
+	"3bCcZu7ORlaxSi1cS55skYVeYeIhvXCWcvuHe05L31ofcQHCtnmu5nrX+RFU8AfZEYayxyLLxDLlEwzS",
+	"wk0nizkW3OybCd09fcrWsfgbs5Yf7ZhM6gumKU32IDSShcliCpxTvij4DM2KOwDwbleMcXsXEKpNW0ou",
+	"tavQ86FAoVC7roTIGOX47XxdfWk4EnR3VnJH+fjrC0WIYct15SLuJKjedhQDaV7SUrTGrYUXiHXhINxx",
+	"LdvyK1Se9lU3cz+Jyj4tF7S1udaj7CMJGQFmQJdAxy2bs6c3V1NB7NioVg4Qmy0yGKfA5UA/gDnGO+iK",
+	"G/LInTxyXRX2R4/bKTB24S1zi+5bCFWIpiWnzu877//LOS8o/GjPG6EApGQ6WLgWMOkxSRXEu884y1ge",
+	"e0/r92lug7IBRXCh+Xf3XhK3nap0H45XrHix2Vtul9aZTu8YTYx62uiXZTxZSzFVyOeILCFr2MBsGIJy",
+	"iYqlI9Gmy36PopqCu511XEJL3uu8djaK2scBtil+rafOBrUQQSaCCE5MxOkLLtPxQ4HewiqEEflUvVlr",
+	"eGeAO4tawruiTGwl/LT903QkFFwArpgKQU4GJL5ik5TzlE9i8vV6+v5GKzA8icnXoPbbjRtyI8LA+uJi",
+	"SQT/hoicUO5ap3PjDy4QA7zvmlL6wjf7tfvtPxlP/rP3n6XGqP0nt98EHbW7GmrtDnJ9EPNXAAT5Eosl",
+	"296HQn+6y32weMhBPy3liZgRpAYoCjCtsKE6JkLwJYTeNCA6zKhYUMAy0hYsdGJWecqSLnnLWCINKjqq",
+	"720CDDWa3Fp/vU8irmuvdWG3yZxpsmA8PXFnJ+cOYDkP2uofXFvdzGm8etdAEWIqyTWbq1L6s8kRBZlF",
+	"slQqV7llD126LNoyXV8zNr8ci0CjcIxjirGTuLJL3hZIOwDkYXoYaNaDBzrD5GqtNBm30d2TCOp624x+",
+	"uqSTUrJjec5vXJArSyy2LJDURKwnqKP+kydPTyoOxd6WGFJwPbOEFVdSQtUBgKoV6cwzvWV1mCnNhEzk",
+	"oZj4nqvR6KfL9Vg1bad/LxO8XXcbTFH3dqEue2GUIFcscG08gC5b8jhbSKUHNySD/HnuC+kZbC1gLb/T",
+	"67PNIr6E23R/8w1drvchGX1er9kWS26LuscgYpzExvrBWuKISajac4bIe6bQKNhj3NtiR4EKqNJZuLJ7",
+	"S9Nonf6mbVibdnNG/v7f/9O3biNnM9551w6CITBIO6tffehfJgIeIazKKeJbFPUKAPNEl25a0c/WZrfd",
+	"3R7YhJ7n0UPYpv1NDU3z8eDES29oLJo0fWVLRZO212yoaPLCpJNuQjhV7JPqknO+Qpxp8uPFy4NT7PMS",
+	"BDSt1sj1jk+fPD25M27pWpCR7eE5fcaPxdH7d2WWMrwbZubGwCyKxjd7nkmbZFRM1dNX2Axvf1v350w+",
+	"q/ZBrNidX6KzeVPQ677oa61D+uLXDymUMvEbNsWNuVd63x796bfFGbIZMz49lm5tzS1f9tl7zvyi5Meu",
+	"zD+YTbUZP/J8by78rZSf3bONNsn90NL25NS+N1fz+nXs5lXe2rt1/wlhoaWFj+jLcc0F1zFPdkO62xt6",
+	"XfGi+jwhE3G0yFO1eq9fZ1QpRnOWhxRCRM5xwkTPlyqRkwm9gfbqJoW+6KAenxu0F9N/1eCfC56tNLuH",
+	"NUDyG37STXCq1BwbIKR8LOpT0eT0EdyUxCQ0RZhw6gGsZWICLVsBnqY75EP+D/9A/lWM6NUio/lK/+GA",
+	"PHoEZ/To0QBA2gCF5UBPr3gfvKfQGwEzAv3j4C/XaiTl5T6zEaHlsMyQEwOPQRXqVgBlVkWmKEFRWBiK",
+	"KvJEBLa0aTJhzCtKcgb6hf4QRCMpuaKj68W8S3apK9EbZHw9eou0AUC+ps0GAEQ/sQ4MFnedanIoLEJu",
+	"UUL05Mz7qNSTblN41SWFTQIgVzTPVyQ2SjzsugT0lhmd6yPDvbfr+N7pn84PodeUKlkqZ3F68ID0ItKP",
+	"yGFE/v5f/2t/AqrAl4scEbiLYC+sxEc5wRofzHa6Tudz6MRVnYxl93o2G2GtvZQRh9JX1qzNk3oqBu0B",
+	"0961vmC+bnkrkL1RwXIkQQNw7+GjmFiQx/FibO5B/RQ/m3OPkIX646OpEJJh305iiqeuGZtL2PLS+8y0",
+	"3mPIUs9KTyFLxywEBohoZ7bb6yQXS0mu0DMDQD2sAhBoZwstnfXMLHAgwDmZLuumsSw2GdWTkewjbs8m",
+	"rxbgKDp/qOfYqhDQK+VIA1MQIqAWobCbA1RSebM203juEUfbo/L0h+KoXErFhqPSfNEC9hh9Gm3lGoIP",
+	"3PBMLMkpuYJmAmPNCNPEwh+Sq8XoGulS/+w5+9wPQ27rw4wv6+jw4CpV5OXbfz3oU72eArzSGvAWvSQi",
+	"M5EsMkEOn5xY9n6O3Qr0/yE8o3F76NfHh71ejBQSD40kH3YGZGh9I8NObPsfGOw0uNHx5/JoAz817ERk",
+	"CKBt+s9//6//1f9r7x7+5dZ8DuxdAIaEC4l9cK0PTb+hS36wiGwJG6UJG/KrlQGMPPNK0FJZAv176xqM",
+	"GLC2ER1NgcUM+cVSwKslGVEO9a1GLvAVoUmSMykHJC7arpGvj3vHkWu5louFYt/YEp4qaBqMfhIh9igM",
+	"NT3pIoAu1TRtFp7qu6Ef/wZm9aMFj8uL/j0fF3rHHYokEptFmfP6VVDs76WJK64Ay8VdcpHO0M4e8ncv",
+	"n5Ojo6Nn+kr9ePG8S145Ms6Z81Ad/vuTI/L3//4ffUO1+IJzzyifLLR40ZsGwRWItRjnL25sCckGVpiI",
+	"0WIGWRaG8A0EguyS+K8vLshjrcTERE41p1LF8xVYVn1/eWJJ+adAryP90zmJjz99igG7B+npEUyCKvCg",
+	"PSqqC7DgQO8mpuO7nhHYA8XSDnbWfmQ44CP7oiEHWHNoWwOTRYw3IpX+sD2fBVdphqH5UmaEyAsXuWRK",
+	"ZSDJtByIn+jZY8BZSDXkBfaCtyYQa+aLqftcF5W2N+EOUANziPrcItf9BC+8mUtk+bj5M87bmhzwR1BG",
+	"XP9xZJ8xAOmZFA87A03lwVnM/e4r+AL/q2KhbKPOi+L0LWfVLwMikSjBl8KgLLJsbEnjhYtFjBiShJVO",
+	"uHkSIGd94WwW8TF2X6BuTniECGhqUYpx1iBIi/ZDLt1Nf1cfpUup879qT734kD2J5g/NUilZ0dRkyF18",
+	"sbRhnhtN3xYbgh2xskTzd3Gm51k6EFO4ihMY8hRpHEQnXhPBIc4KwKF0xgbIEKm3EVaXi8iCZ1q6eN/G",
+	"cC0dXRtiqpAOAKeMGJesgDPvnM813yaH3V4n6izyzBhAcvD48XK57FL4uSvyyWPzrHz8+tXzF2/fvzg4",
+	"7Pa6UzXLMF6jMmaNIw9gbNDpd3vdHgSY5ozTedoZdI66ve4RJh9Owep7bE/T/kP/cdLgVzRBSDXNGSMQ",
+	"dFDCbjBQ6aNH0KdFay3Y4dOVexSqibYkkrLh9A2ahlaOl1oGWUYmUew44kPVLzKG4CqywfKCxZ0VVJnK",
+	"gIodwNpfDrnVuC2/LDXeiXwOqpWLAnI0dp3vnFnh2u7p+XfJcwq4MgZVW05BLCGEIlOeFVYyOWfrWE46",
+	"rswH+TZslN0/SG0Hu6pYGbiItTW4kAZ4G6YxgrAy45gc6JNwodBABpnd1yFPFZF0ac7+J8DL5AChGIOw",
+	"g/pg16s5IvGSpip+9AgVBnfLzesGhJpQlqezuUpi4BlD7miB+KRATdsuCpaT6V61jji65HV6zZBHaEnn",
+	"bfSQB5oMuvXZyWoaB8E17LxCQ73WIs0OPcMmRIg2ooXlPw07vhDA7omWMBz5oIsBbwQocUCNWv+90d+w",
+	"kp5lkukjTaXVpjMh5cHY3FG0H6DBorbBzTWSdFbsxIVPtCiRCn72dVxCsdWKqU8YetsmAoZ+g2/C1egf",
+	"hvyKkWWeKsW4abCmbzaml6Bdpk9mRBeS+cxUC31cicoXaoq2CS/IT0tHTSeRRx1kKjJtvhg1z5BfOezn",
+	"kaJt26jJ0BCd3ns/vcewfY8JgEnrv8TcrZKdUq5HdJUfqWvi3UVlErJu9FsRwdIoP9VSkTNzC+DeRL7e",
+	"iJE0/XejO4F1AfkW7vIbx1xB9SwJt78a8ndo+hhIhykbXVeLuge2eMXj3E7fyiP7YotuHEdDHgfAiONi",
+	"pKEo+P57rfIBonSWXuXUgevOc/FJ/1umGeNa+zG0TMlfX1x0yYWTP3iV9V2f52xsSst++P79hd6TGRid",
+	"rtmt1g7Wdq6FxOixNnd9Ak2l/qhz12nr0Ch6UoB2ozkHViOPsRwgnSFwsD00G1LPGZhsmnOhlgIrx5I4",
+	"42DE2WC7+0yMaDYVEu/bkNsO2OgTghUUrXipvAZ7cUDmC0UuXr8H6M1ccGOSozqCTtxU8FdJZ2BDD6AY",
+	"WIOsM/g57IIuhjwGL+q/aEuucxttHG2dGuCY33u/yVS/BaxKA3LXGRT5+u168Bb9tDauBTD52iz6Df1k",
+	"cRU2jv2JtntnKST9IerkTM6FVhD1Ag97vaZ1unH2KKC38XGbB16h6W2jGvBYf/Njpebs8NDR5ocq3brh",
+	"sePNj71FgXghzOLwwWetN+O5RWHXz/Vb7AmSy4VBc4enTto+9f1CfT92deTHhy328jsh1Vuhzg2COzzW",
+	"YnXvqGKvDbL7bdR50u60Df47PND2yPzW3vDg080Pvke06peLLMPA1GI2o/lKMwR67UnSr//64uKbTtRR",
+	"dCL9ZC/Z+XAbdeZCNmRCgKID+iyVxi1TtXjiqFBvPX8UeGb/+f33b8EB1Q0IpyG30ikBpIdCNoHcQYS8",
+	"mWTZDeLmIQ8zShpIJXDr+WZql5wbYLkBauigrUGvbV/5bOqGHdX0nJYqihaOZR2lSUb8IKCjgxF0fxHJ",
+	"ass27qi+AmS9O+sfsfsu4173042KPtpPqNZoAXBjAbFLYfz+4UnPNZXu91w0uwNKjcX97AyOepr84DDK",
+	"c/OwwpomZdKT1k2g8lX9LX2iXhaPR/lVHf4soMMTX4Vvv3r7veP1O9G6bX2lq/htOQ5tUvge5FOzfDpt",
+	"wcFxURemUclvINaO2k9SiNfQogSee9LmBFwjkzcsSenFas4eZOn9ylItnpqE6W3k+QStixwyb4Iy1pZa",
+	"eh5fm/WPET4weTBM1CU/WY+PF5YEd/MI4/fXTFbqtkFu0iEHAWeZoJZ+GYPsE84ImpH48tKbgU3jixsi",
+	"B5RgPEOPH3IDE2dYa4phfG1fo0tDP4ns04hZbX7ExnNI2HjMRooIbgMe+KurBLe235Bbe8ZVP2Ac30+G",
+	"Bd9i1Z6GxWL3f+sq8IaVbOyQ/K4mwe0kxKmff+pED5bjd457naDAg5B66QGv4L9zlWYZJoab1zCA8A68",
+	"xwlp957aoNbyqwm4oL0g22LXLFHX9qAir0vZyZ2n46PRM9pnT64Ok+PTk15RLDDoFfltLtV/p8VD0h28",
+	"IWCdm1HdP5JQBg/GW6FeQquwHSTyg2T9U0pWe4U88ddGsBYu9GbR+gZsDU+sKkGoc9RDPuASGo/n4H5v",
+	"ADIOVKwRU1jmxRpSaTMqQ6GSV2qNwSnR8wxSEFI1zHylCYWi0QvO5CumloxhPL/InxPjcF3bYL2M9FPw",
+	"rEg1EnYn0allN+yTq2Gr4CakJoZS9dWHhK60NWc7SVu3JZsEhyUpqOyrC86AyF7zkmOwiG054FrjFsZ0",
+	"DnuHJwe9o4Ne/6L3bHDUG/R6f9tGHNUKNu9FCEO4v7Qi3ybeRZxWCwwb5Khf0vmHkqVWjXgQpw/i9I7i",
+	"FMqMtxSlysD1BrNWbErJ0mCC+XhgPJGDBvsumJCdSmNrov0H6fop1D4POUgIqYVbWAyXMmBcTowBWiLn",
+	"kL12ZvMQAoI2JFxwpVfMs+h2Ct8F+mc6CVco/+FIWxknqx2/RDzSplYz1S9DR8N5RkfMpgOnybrZoF3Z",
+	"di6mfOnD/dl4dTs35Kmlk87g0OA6aXKqi9U+iNVob1Lrj2D8vWM02ZO8+r0zZb0VJZ5c4q/fGpaxJY9d",
+	"8M2ewBc8kdVaBc3oxiIHx5pfcVNPI82dHxHygoqInATXXKmOwfoIIR8n1GUYnYYuHGdqpSDhs8iVm9J8",
+	"lkE+fKrIOOWAflfvKx70pS34Xr1p5e3dKozU+po3F/jei5bNeBLw9VVWswvbaqzqbWBgJbqEDBM9wwf9",
+	"u0n//i006QeFuKYQF2TejmUnAtv3rVWGKeaMKWGLXUrVLDyBYHy+cgEU2SXnWUbGaQbNR2xRkZeN6CoV",
+	"AEaUcIFFw0GtVc9wI39R7JN6DCnuBWPpDDrDRa93NPo/iRip1ZwRPQD+xPAHyIXHP0A6PP71sffnkkJY",
+	"bdkdZBx6q3ZiE18sVXt14J3Bzx9KAcMySWiSWbIr2AuP+PDwDeVNGc3U9JfNxFc4DBXir0KpnmT5DZO2",
+	"nYspJAZPn8m/J1ReO6DagsLIOYm/e3H+bQyeP5fmSrP0mkUuxRxIVSRBMwon3rlLmsJ38Ojqz0Ydr8pH",
+	"t5j/UxNR2Dr+tRShmtrqYwmaROZIsF8+2ubWWU15kdlc+GcjW9enFz/ktvV85Eo0JFMq5RMTlF0yes04",
+	"kXTM1OquxjisdGe1ye6X05qSotvPoDOWKz4CdC+9E5pzfcxS6O+SuQb84W76x/1nx0e941Cr/NOj09OT",
+	"3mmlD/7hE0BnDLW4758cnR5Xu9ef9p8d1vvSHx1W+81rtc/vI98/qfWHB2xKr/G7bdxU7unuYMVKDdsB",
+	"orrUif3kab93enpyXO+zfojvXddC/fDksH98HGyP3u81tD1/Uutmfnhyenz05PjJSa1Zudv7eidys+py",
+	"k/GTXqB5OKzjNqBNR50F10SN17dWF9Ze137Fx2K9dg11zr8X38AXzXIdk30JpeP0yokv5KsNjNaU+HUt",
+	"U9nAcCvS/Z/ff/+2JllDmhs8oUfvzurs28qhmEqlYoVIw0g62OWvCnITpFP70QeFzhziWmJaUdS/tyMm",
+	"dInbwq/2ZPVv529eb0dWdn6FfWBmPiBAPiCmt1T3HyjEnqM5jyCF2Mrzx1iycynTX5pjMM+LHHSv+BYU",
+	"r2BTsArCjAfOI710wsgi4QjJhtw4EUP9CGUKheuYHohVyZFNrqfKpClinnxkUv4Q1hs+Y4saF1wNOZbK",
+	"WhQEbFwmSe+uOiO81aDyJPXozfq4iMPF0QqhuwByKuYH/YawSNGco+rw2zJMEgWP2CFMlTu5hWZigeF+",
+	"9eDMglfzH+Avx4e7BlG8k9wUSVnsyF2+sDBKPYXujx1DQVovcTMHV+XxywJ7s8IyzT+aIynQ0rqMgiBy",
+	"U0Dd70XaLijjkgG4WlQqGHe5SwidY+xlDE4P+d3beZMXKRSmlhrgwvJt6SuA8VjIkByxe/36eck+xo8e",
+	"bUzO7hrwD5MVZpC3GjrS2o8Dh+aelIGMcnzR3//rf/Ff/5f//b//p2+y4DRDtT0cClBaIrjfrq/oF1tk",
+	"xQGGSAFn5sWL4MX5ImMyqlRQI47NOXcoZkUq+GiRA/iDgcIvXgxoZUl85qWwYSpCbMTQJb7LJdcDko15",
+	"v4dfgXgmUNkNWDYvigJbD7wdk/8GhrbSScppZvvomqx311YWzyZfMActdA25Ea7WTM9EYAKdRdw2UIRf",
+	"xyqnIzanes02N1H/BZI5YtexV99Oip3YKsAbkn28xGAfQvOcW6wYl+QH9e12O/XwCZ3bsXOaq/CyqcIf",
+	"U+k+bu8aVAUs6copDwww3QqgQ4NQQUiMLYtjoliW2dwTr6I5lWYebi/JGv3Fw81x/kzEkYJe9sXdcog5",
+	"jx5VgGsC4DkN6CHORVYH1RlyfV8jn/PZy4t0ppapVrTeLwr8IFcaqZfiIUXBrONKc/8YJyq37Obv93OO",
+	"EcvzcmSKnvSHqjhJS9hbd9Uh0myK7s33bW9aipCYZw4cIKCXQsorJJ3W0cm8L9uDMx/S+yYZ8OtVuWWy",
+	"rTkJgIgjeYH+4HTlVFlGKXJ37d3H+MopqfXpBRRSK5p2CWYb2XIpTOM6p2qZnmiHLeobCjfYz5+NU1F6",
+	"0ziwgG1QJeKhsncGne9YlglIZypLMm2xnr94DvXyXpO6QmEuIQub+DT7iKphKJeWl1dXnUH1hU/6J7uE",
+	"713L/HuM2Zea3xf6zrlhAmehbvbQYbBSfwoa9WGpmT7aGK7DvfNkt650aVDQ/e7w5QJa5BtqKSo9qCs9",
+	"+kHKT9Mc2Cxny9BSjkpLsc1idluLnfbP/oaVFou0pwnZDOgXA548tQOONT0HNwYXGjJ2Du9hPbsYT462",
+	"15lNQX5oqxagHjw2S0CQxD9UZodF7t1HZkeb0mHzvXLp8OHm585B+pYfO2r9ud8+kaTFEt+zj+9A7/zD",
+	"p56AGUq8DhMbLdvtyoWdbuSXC2v159EjbIAhve406diYPbNUypRPHj0CFdKpvZ5iFi4oLmCk0Qz1HnCm",
+	"qJgzrscbLOYBar3rIKyjICB1EWi2ANMWezqVCD9tQPiM7k0zKYYc0OTQVlDWNLVZ6h7GqjGIXV/U1IB8",
+	"25OK6v1pPbhwsJD1I5iwbpE9WReRZ73vjMQNwKA4Ue/A9Az+uLEQtCqLOZ4ILgWasMFRNSfgNhgVCU2f",
+	"A4M+XYXMR5R7fYJ2y0ANX4kFnI6B2wInRlrvb6yH5QxTl6gqOh2bbBK9o97kyvXe9iBRoyHn5YWg5zdw",
+	"nDVLfWAwx8lIzFfmOZElBdysg4WEBwB5hWQpYPrhQVia9uFobTKrIVELVuZAwxvLva3o2Emnr1duF62p",
+	"O0/GvdHTq2fsOOnTw9Ojk06Dgv0rVXJXm6Pci6oMG3IJpFJVljF/2VKIcVgBhdlGxXexiEqNno/7ftdk",
+	"rX6FjJeQUojzBt24SWX2Zk6N+Wv1/oIXWOPTdoOuLqnfYknFCnrtF1CnmI3fCdhh+yiar3SqacoedFGa",
+	"34s6eu9aZf4SGOVDmvGXWcY+LwTGRoVvu9q7cksNo9t0icFFsriaoF+siaNWFZUhb9JUBraW3YcEVnXc",
+	"XQq5Cq6sTCy50XEAy832y/D0nKWB8TSF6GtK8zzpu+fSvC8lFLx7UNYRXENctpCSexGC27olftcM/m4R",
+	"3aC74YFr1rimV01X5m1teOcda+q65KXI68wU4iHQigHzm40BG7ZOjQFnRkEk07dKsc0O2LqFOWjjEobF",
+	"ltxxWHunmaPAlC/rMoYZDbnml5jmU9hN2pAxEJnIbssYmhjf4SNGpJgxCLK4jmhe8AaNtbUVensxgBoq",
+	"9AIcZx8Ver+KCVOv0Nsz/2xs6vjnrdDbpx/3QXX+Aiv0WgiAnNFktblMyvTAsD26sRLKZvcoIYyb70nv",
+	"SI9KM9BynWtJ5OaPnrqL7eeIyCE9Zy7XllKRu1RSwdIeCqn2mHTWkKv7nHL/ZJciv24swVqbmmuprY53",
+	"4iNboTSu9MpRrqEMOIHIm1JqbymVZchtLosR8pgDuUvWrL51NPkVGxbsbufYg3DyFv+wj8xT3I0NsFMu",
+	"g841GHrA8viD5aHS9Zd0Td04ptc38onXqbS9PLFLsFbZc4UtTBA63vT//clILNMrbKbFFre9iHnRF8pL",
+	"PRvRPE+ZHHIwN+IBZkalUIQQQyJrTJSALlmInK/PClogQb/iO7KRLNWKEax6Q+b99zxbFWtQiFDotbpU",
+	"7JPqNvpZ2Dj9VMp0n9FPr/1yxTlVmi46g86//3x+8Dd68Evv4Fn38uDD517UPzy9/ceiQbYrXYnWzNGm",
+	"/mLHoqjWwhjjTbayAfxInGGjSFPy0LAWeHFn+1KBdq1UdmewNMvK/LVeEGnJ/OdOym9EOoK4tjHV4CKM",
+	"FuX6AE2RUN3rRrd7K7yMV5PE1j37YQum/9rR7gaerwniDCKX2GUKm06NvQsK+dkPhZtfAD/Xh2rKnDxG",
+	"bf7Q3OXkucmVcIdsG0OPizSCFFPheS2NGsZeIjx7XKQteNDt0FcNg9Q2I2ElTZlfqplvHV3JC1fDKwBc",
+	"qfIt4NRAheChn9Ib6FmorAfeBCNNV9ouiaGlSj3VJMYqMJswQm1+iEvd5ya3GhI4hrzIwsZUBaenmta6",
+	"1rV/zebqzEu3jir52yT+4fzi+XfECM7Hn+G/t7HrDpZiKjVov9gcWNE0C3dWgclfmJKouzup8D1l9mX6",
+	"YBUhd7fgNeMqo/TWXY5FDqaFQa/7EGk5dkknpdr+49Ne73Yb5bVY+f0Cr8N3koaEXfg++QoX/5WhpcQ2",
+	"ER8vsmy1hu/fyddXWvg6Do43ES8N4WL5EEc2RtwL2JIHT9gX5AlDorapfCEZVlgalmGiPMsY8q0y/X8L",
+	"f5cuNxA0br82wvX1Nu3jnVGDqq3JHJRkoqWAcaVhBy7r3TobcghqzOkIpOQ415qwaU1qKzzo6HqSa6NS",
+	"mxqcLc2Lq6k9YHLZzCwvKwXLNoz3jTos8972stPr2w+Nq6vicsiNvDyDxqbpOBA8sdzNCXSKtTWUg8Mw",
+	"IpkQ1zZwjvl0ejbhILc+n0Ju7VZ8AC9ryaLN4Htl0d8Wq2vDog2Z/cGbYzxwvUAQWNPJOq4XbYa/Avwc",
+	"zVFAX9UPIjJ1qdeu/oNRi3li6ht9vOrFSLNH1Ngjq8kOuVZlMbcFFXzn621gnmAWFjHWXdGp98QfzEX2",
+	"uIPBUHrSP+xFnj9rcBRZfe+Sqqa2BFEHdvLS66SzRVXa8aHJPfFLYIpAz+BwNw16z5ysLQ97ACX4QwA7",
+	"r+FDdwiW/EDVFIsmqRpNA+4HY+9iObQN+kDycFHRQT1WZ/6K3VhjCFl2yRs2u8IBVGFjzyvJuAJvAzEm",
+	"NCAZnJG4F5u6fooAf4RCUTZ+x/hAYnvj4hKGvP5SIwcb8vOixlgwiRqjgUhApymkC4KfQIqBawCQSiKy",
+	"xHXrrtzqOMJoLLrFhxzXj+3qZ9hpxz5leraKHP+3aG5f+CFQs9Wfk4pMBMoD+CP04U/NRwqdNQId0DTd",
+	"N+jaA385ttZ+SvOkS96K8h4YRZBmmScgxHjIvR02STk0ARHjkn3KW3ZmS59tD3RM9nGZPFjxThObbK7n",
+	"DZ3OweMCc1lwlWbW7wRZoPohUO5d4BvQafXqccctiaSS5DSVkKwJFeG28VG1GZ9dfMbGKtSFz9TtmDZA",
+	"IrMBEDLKxOjahk2HHEOwQXfPYp7sxd0DmrEnD0sSp9k5E3UKT1bz857ECgmqHv7NiGDzf4V83MoJ9GOx",
+	"H/fqBPpdaxBfmKpQ2OLaenQzfWgN+JCp9QX7p0BVKbn4PUWlnb/qsccm1sfKfbXD14dsZ4s0t54grblk",
+	"dOKH1NMkHEnXusKQrwmik+YY+i6B8udu1dsqkeDjevVt59cMBJfOqNaAwqIu3GdLHoRt8N8FdWfwrmMP",
+	"6aHXCN9QDUTvOHtvah8iE9XePcX3tU8a7RoI/YHC0Q92aFMQu4H37dsoDbDnQsNq4M56+h66EjSy8Luq",
+	"FkBN5aoLW6U2Ezeba9SGvGUv1jPCGQLqQfCAGBB0tFIUmQmpbMqUl+UFkHyFvQj/QavZhDUi8P/TbAmx",
+	"+gL2qwDuspcOij+g7Nx/46hAbMWXGwu4NAX8W5pbcLcuOVeuvWolfZQNubnsEu8+xtZJvKROkJlkVrTD",
+	"9N+NOwC6RSBGhPl+l/xVEGFSsGJPjY4rrWVrrdY529hn3e8rW20ZW7SWLfWMPXM9psY0zcSNBQ+DuE5C",
+	"FY1c4AkiRumEo0O2S55DdaFZKeIaxJ4ZEeujy40/BVMLEjJN9ewR88Ybe2l+j5tSs98UUB5r893+4ue3",
+	"FSTjqnIQd64hSUzYdrftJIjpjhvIaKvMomyeOyC3AtpOE0iR+aZvVyP4bFppDDgW+QwMPW2IHpifAyl3",
+	"7fSXzQPf0E9/AdOzxdifaLt3vvJszz2oUIyXQ3GMJyVTdRfb9+cPAds3qAT53Px+pvK5laV/Fwi6Upf+",
+	"ICAGYh+Aqrh+Dv2/daIGOLviK/3b6rYe7gp0ULCMdthcNdWOhgXCH1vBa5PC4t1WtEqTXboe/1kbEK9X",
+	"RfWvIfiq+1I9Pe/dRs9AEXottOOq/X9eA0yYiiViUJk62qgAf4ptke6Q12t5fOBDi9wiEY6m0ctw10z9",
+	"XbwMP7gd/D14GUrnXSuiLWE7ejAGQdSCzWCkemE1IJsG58FW5rvb83YwBw/m+5/DfA8xqL3z0HKF42dN",
+	"41eM5gyiTkDcLL9p7oZhDEZjOkH7wFIzGq3/L/KsM+g8hvtuJh9OoI+gJiYiiQuk88TkmZmk/DPbLZPN",
+	"mrwElQYXMoDd4pB2ytk3sgS22C0DtSA/WfMu52yJIDTuJUgC7rb1bvjvLfyJ9fdiNS52b7aJSX5XPiwT",
+	"qOy09UZi7enth9v/HwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

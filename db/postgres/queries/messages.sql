@@ -47,15 +47,7 @@ SELECT coalesce(sum(size), 0)::bigint AS bytes FROM messages
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id)
   AND "offset" >= sqlc.arg(from_offset) AND "offset" < sqlc.arg(until_offset);
 
--- name: SweepTrimmed :execrows
+-- name: SweepMessages :execrows
 DELETE FROM messages
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id)
   AND "offset" >= sqlc.arg(from_offset) AND "offset" < sqlc.arg(until_offset);
-
--- name: SweepMessages :execrows
--- Offsets are dense, so a range of them is a number of rows.
-DELETE FROM messages AS d
-WHERE d.bucket = sqlc.arg(bucket) AND d.topic_id = sqlc.arg(topic_id) AND d."offset" < sqlc.arg(max_rows)::bigint + (
-    SELECT coalesce(min(m."offset"), 0) FROM messages AS m
-    WHERE m.bucket = sqlc.arg(bucket) AND m.topic_id = sqlc.arg(topic_id)
-);

@@ -1,16 +1,16 @@
 -- name: InsertProducer :execrows
-INSERT INTO producers (bucket, producer_id, topic_id, name)
-VALUES (sqlc.arg(bucket), sqlc.arg(producer_id), sqlc.arg(topic_id), sqlc.narg(name))
+INSERT INTO producers (bucket, producer_id, topic_id, name, last_used)
+VALUES (sqlc.arg(bucket), sqlc.arg(producer_id), sqlc.arg(topic_id), sqlc.narg(name), sqlc.arg(last_used))
 ON CONFLICT (bucket, topic_id, name) DO NOTHING;
 
 -- name: LockProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
 FROM producers
 WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id) AND topic_id = sqlc.arg(topic_id)
 FOR NO KEY UPDATE;
 
 -- name: LockNamedProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
 FROM producers
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND name = sqlc.arg(name)::text
 FOR NO KEY UPDATE;
@@ -19,7 +19,7 @@ FOR NO KEY UPDATE;
 -- Only rows of the topics whose heads are locked, and so not of a topic that is gone: two groups that
 -- lock rows of other topics could wait for each other. The + 0 keeps the planner from reading all
 -- producers of those topics instead.
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM producers AS p
 WHERE p.bucket = sqlc.arg(bucket) AND p.producer_id = ANY (sqlc.arg(producer_ids)::bigint[])
   AND p.topic_id + 0 = ANY (sqlc.arg(topic_ids)::bigint[])
@@ -30,7 +30,7 @@ FOR NO KEY UPDATE;
 -- name: LockNamedProducers :many
 -- Also finds a name on another topic of the group, which does no harm: its head is locked too. A join
 -- with the pairs would be read in the wrong order while the planner knows nothing of the table.
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM producers AS p
 WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
   AND p.name = ANY (sqlc.arg(names)::text[])
@@ -68,7 +68,7 @@ ON CONFLICT (bucket, topic_id, name) DO UPDATE SET count = producers.count + exc
 
 -- name: ListProducers :many
 -- Those that are registered: a row of epoch 0 with a name only counts messages.
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM producers AS p
 JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
 WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = sqlc.arg(topic_id) AND p.producer_id > sqlc.arg(after)

@@ -120,7 +120,9 @@ WHERE d.bucket = sqlc.arg(bucket) AND d.topic_id = sqlc.arg(topic_id)
 
 -- name: FindTrimmedHead :one
 -- Reads the whole table, which is narrow: an index on columns that change would cost every append.
-SELECT bucket, topic_id, first_offset, swept_offset FROM heads WHERE swept_offset < first_offset LIMIT 1;
+-- The largest part first: a topic that is trimmed all the time must not keep the others waiting for ever.
+SELECT bucket, topic_id, first_offset, swept_offset FROM heads WHERE swept_offset < first_offset
+ORDER BY first_offset - swept_offset DESC LIMIT 1;
 
 -- name: SetSwept :execrows
 UPDATE heads SET swept_offset = greatest(swept_offset, sqlc.arg(swept_offset)::bigint)

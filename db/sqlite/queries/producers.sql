@@ -1,26 +1,26 @@
 -- name: InsertProducer :execrows
-INSERT INTO producers (bucket, producer_id, topic_id, name)
-VALUES (sqlc.arg(bucket), sqlc.arg(producer_id), sqlc.arg(topic_id), sqlc.narg(name))
+INSERT INTO producers (bucket, producer_id, topic_id, name, last_used)
+VALUES (sqlc.arg(bucket), sqlc.arg(producer_id), sqlc.arg(topic_id), sqlc.narg(name), sqlc.arg(last_used))
 ON CONFLICT (bucket, topic_id, name) DO NOTHING;
 
 -- name: LockProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
 FROM producers
 WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id) AND topic_id = sqlc.arg(topic_id);
 
 -- name: LockNamedProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
 FROM producers
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND name = sqlc.arg(name);
 
 -- name: LockProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM json_each(CAST(sqlc.arg(producer_ids) AS TEXT))
 CROSS JOIN producers AS p ON p.bucket = value & 255 AND p.producer_id = value;
 
 -- name: LockNamedProducers :many
 -- keys is an array of [topic_id, name].
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM json_each(CAST(sqlc.arg(keys) AS TEXT))
 CROSS JOIN producers AS p ON p.bucket = (value ->> 0) & 255 AND p.topic_id = value ->> 0 AND p.name = value ->> 1;
 
@@ -45,7 +45,7 @@ ON CONFLICT (bucket, topic_id, name) DO UPDATE SET count = producers.count + exc
 
 -- name: ListProducers :many
 -- Those that are registered: a row of epoch 0 with a name only counts messages.
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
 FROM producers AS p
 JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
 WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = sqlc.arg(topic_id) AND p.producer_id > sqlc.arg(after)

@@ -87,7 +87,9 @@ DELETE FROM deleted_topics WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.a
 
 -- name: FindTrimmedHead :one
 -- Reads the whole table, which is narrow: an index on columns that change would cost every append.
-SELECT bucket, topic_id, first_offset, swept_offset FROM heads WHERE swept_offset < first_offset LIMIT 1;
+-- The largest part first: a topic that is trimmed all the time must not keep the others waiting for ever.
+SELECT bucket, topic_id, first_offset, swept_offset FROM heads WHERE swept_offset < first_offset
+ORDER BY first_offset - swept_offset DESC LIMIT 1;
 
 -- name: SetSwept :execrows
 UPDATE heads SET swept_offset = max(swept_offset, CAST(sqlc.arg(swept_offset) AS INTEGER))

@@ -1,0 +1,70 @@
+package dbtest
+
+import (
+	"fmt"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/topiq/topiq/service"
+)
+
+// trim trims, mostly for nobody, else for consumers that may not be there.
+func (w *world) trim(r *rapid.T) {
+	topic := w.aTopic(r)
+	before := topic.around(r, "before")
+	keepFor := draw(r, "keep_for", nil, nil, []string{"c"}, []string{"c", "d"})
+	ask(r, w, "trim", func(i int, s service.Store) (service.Head, error) {
+		return s.Trim(w.test.Context(), topic.id(i), before, keepFor...)
+	}, func(i int, h service.Head) any { return w.plainHead(i, h) })
+}
+
+// retainedHead is a retention with the head of its topic.
+type retainedHead struct {
+	service.Retention
+	head service.Head
+}
+
+func (w *world) setRetention(r *rapid.T) {
+	topic := w.aTopic(r)
+	change := service.RetentionChange{
+		MaxAge:      draw(r, "max_age", nil, to(time.Duration(0)), to(time.Hour)),
+		MaxBytes:    draw(r, "max_bytes", nil, to(int64(0)), to(int64(9))),
+		MaxMessages: draw(r, "max_messages", nil, to(int64(0)), to(int64(service.MaxInteger))),
+		KeepFor:     draw(r, "keep_for", nil, to([]string{}), to([]string{"b", "a", "b"})),
+	}
+	ask(r, w, "set retention", func(_ int, s service.Store) (retainedHead, error) {
+		head, now, err := s.SetRetention(w.test.Context(), topic.name, change)
+		return retainedHead{now, head}, err
+	}, func(i int, a retainedHead) any { return []any{a.Retention, w.plainHead(i, a.head)} })
+	ask(r, w, "retention", func(i int, s service.Store) (service.Retention, error) {
+		return s.Retention(w.test.Context(), topic.id(i))
+	}, func(_ int, a service.Retention) any { return a })
+}
+
+func (w *world) findExcess(r *rapid.T) {
+	topic := w.aTopic(r)
+	from := topic.around(r, "from")
+	bytes, limit := int64(rapid.IntRange(-1, 30).Draw(r, "bytes")), rapid.IntRange(1, 8).Draw(r, "limit")
+	ask(r, w, "find excess", func(i int, s service.Store) (service.Offset, error) {
+		return s.FindExcess(w.test.Context(), topic.id(i), from, bytes, limit)
+	}, func(_ int, offset service.Offset) any { return offset })
+}
+
+func (w *world) touch(r *rapid.T) {
+	p, c, at := w.aProducer(r), w.aConsumer(r), clock(r)
+	ask(r, w, "touch", func(i int, s service.Store) (any, error) {
+		return nil, s.Touch(w.test.Context(), []service.ProducerID{p.prod(i)}, []service.ConsumerID{c.cons(i)}, at)
+	}, func(int, any) any { return nil })
+}
+
+// forget forgets seldom, or else most sequences would have nobody left to ask with.
+func (w *world) forget(r *rapid.T) {
+	at := clock(r)
+	if !seldom(r, "forget them") {
+		return
+	}
+	ask(r, w, "forget unused", func(_ int, s service.Store) (int, error) {
+		return s.ForgetUnused(w.test.Context(), at, 1_000_000)
+	}, func(_ int, n int) any { return fmt.Sprint(n) })
+}
