@@ -44,7 +44,7 @@ func TestOperations(t *testing.T) {
 		w := newWorld(t, c, service.Limits{}, apitest.HTTP(api.Config{BodyTimeout: 200 * time.Millisecond}))
 		for id, o := range documented() {
 			if o.RequestBody != nil {
-				w.timesOut(id, o.path)
+				w.timesOut(id, o.method, strings.ReplaceAll(o.path, "{topic}", "orders"))
 			}
 		}
 	})
@@ -102,9 +102,9 @@ func (w *world) refusals(id string) {
 }
 
 // timesOut sends a body that never comes.
-func (w *world) timesOut(id, path string) {
+func (w *world) timesOut(id, method, path string) {
 	w.tb.Helper()
-	a := w.raw("POST " + path + " HTTP/1.1\r\nHost: %HOST%\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+	a := w.raw(method + " " + path + " HTTP/1.1\r\nHost: %HOST%\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
 	if a.status != http.StatusRequestTimeout || !strings.Contains(a.text, `"code":"request_timeout"`) || !a.closed {
 		w.tb.Errorf("%s with a body that never comes answers %d %s", id, a.status, a.text)
 	}
@@ -129,6 +129,18 @@ func topicsScenario(w *world) {
 	w.call("", "describeTopic", "trimmed", "/topics/trimmed", "")
 	w.call("topic_not_found", "describeTopic", "unknown", "/topics/nope", "")
 	w.faults("describeTopic", "/topics/orders", "")
+	w.call("", "createTopic", "one that does not keep everything", "/topics", `{"name":"short","retention":{"max_age_seconds":604800,"keep_for":["b","a"]}}`)
+	w.call("", "describeTopic", "what it keeps", "/topics/short", "")
+	w.call("", "updateTopic", "what is not said stays", "/topics/short", `{"retention":{"max_bytes":1073741824,"max_messages":9007199254740991}}`)
+	w.call("", "updateTopic", "no limits any more", "/topics/short", `{"retention":{"max_age_seconds":0,"max_bytes":0,"max_messages":0,"keep_for":[]}}`)
+	w.call("invalid_request", "updateTopic", "nothing said", "/topics/short", `{}`)
+	w.call("invalid_request", "updateTopic", "nothing to change", "/topics/short", `{"retention":{}}`)
+	w.call("invalid_request", "updateTopic", "too old", "/topics/short", `{"retention":{"max_age_seconds":3155760001}}`)
+	w.call("invalid_request", "updateTopic", "a bad name", "/topics/short", `{"retention":{"keep_for":["a/b"]}}`)
+	w.call("invalid_request", "updateTopic", "an unknown limit", "/topics/short", `{"retention":{"max_days":1}}`)
+	w.call("invalid_request", "createTopic", "a limit that is none", "/topics", `{"name":"new","retention":{"max_bytes":-1}}`)
+	w.call("topic_not_found", "updateTopic", "unknown", "/topics/nope", `{"retention":{"max_bytes":1}}`)
+	w.faults("updateTopic", "/topics/short", `{"retention":{"max_bytes":1}}`)
 	w.faults("deleteTopic", "/topics/orders", "")
 	w.call("", "deleteTopic", "gone", "/topics/orders", "")
 	w.call("topic_not_found", "deleteTopic", "unknown", "/topics/orders", "")

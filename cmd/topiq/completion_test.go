@@ -17,7 +17,7 @@ func TestComplete(t *testing.T) {
 	}
 	for _, test := range []struct{ line, want string }{
 		{"co|", "consume consumers completion"},
-		{"topics |", "list create describe delete"},
+		{"topics |", "list create describe set delete"},
 		{"topics de|", "describe delete"},
 		{"topics describe o|", "orders orders.eu"},
 		{"consume |", "invoices orders orders.eu"},
