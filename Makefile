@@ -86,6 +86,16 @@ bench: build postgres ## Measure the table of docs/performance.md, half an hour 
 	go build -o bin/topiq-bench ./cmd/topiq-bench
 	bin/topiq-bench --rounds=$(BENCH_ROUNDS) --duration=$(BENCH_DURATION) --write=docs/performance.md $(ARGS)
 
+# A minute on each engine; SOAK=10m and SOAK=1h show more.
+SOAK ?= 1m
+.PHONY: soak
+soak: build ## Load a broker with retention for SOAK=1m, and plot what it takes on disk into bin/soak-*.svg (ARGS: flags of torture soak)
+	@torture/install.sh
+	cd torture && go build -o ../bin/torture .
+	for engine in sqlite postgres; do \
+		bin/torture soak --engine $$engine --for $(SOAK) --svg bin/soak-$$engine.svg --csv bin/soak-$$engine.csv $(ARGS) || exit 1; \
+	done
+
 .PHONY: test-browser
 test-browser: ## Try Swagger UI in a real browser, installing Chromium if need be (Debian, as root)
 	@api/browsertest/install.sh

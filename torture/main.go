@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/topiq/topiq/torture/pollers"
+	"github.com/topiq/topiq/torture/soak"
 )
 
 func main() {
@@ -25,6 +26,9 @@ func main() {
 func run(ctx context.Context, args []string) int {
 	if len(args) > 0 && args[0] == pollers.Command {
 		return pollers.Run(ctx, args[1:], os.Stdout, os.Stderr)
+	}
+	if len(args) > 0 && args[0] == soak.Command {
+		return soak.Main(ctx, args[1:], os.Stdout, os.Stderr)
 	}
 	var f flags
 	parser, err := kong.New(&f,
