@@ -144,7 +144,7 @@ func newWorldOn(tb testing.TB, engine service.Store, c *coverage, limits service
 	w := &world{tb: tb, operations: documented(), coverage: c}
 	w.seed(engine)
 	w.store = &dbtest.Faulty{Store: engine, Before: func(method string) error {
-		if fault := w.fault.Load(); fault != nil && method != "CommitOffsets" && method != "Sweep" {
+		if fault := w.fault.Load(); fault != nil && method != "CommitOffsets" && method != "Sweep" && method != "ListRetained" {
 			return *fault
 		}
 		return nil

@@ -21,6 +21,7 @@ func TestHelp(t *testing.T) {
 		"topics-create":   {"topics", "create", "--help"},
 		"topics-describe": {"topics", "describe", "--help"},
 		"topics-delete":   {"topics", "delete", "--help"},
+		"topics-set":      {"topics", "set", "--help"},
 		"produce":         {"produce", "--help"},
 		"consume":         {"consume", "--help"},
 		"export":          {"export", "--help"},
