@@ -14,7 +14,8 @@ import (
 type topicsCommand struct {
 	List     topicsListCommand     `cmd:"" help:"Write the names of all topics, sorted, each as one line."`
 	Create   topicsCreateCommand   `cmd:"" help:"Create an empty topic."`
-	Describe topicsDescribeCommand `cmd:"" aliases:"show" help:"Write what is known of a topic, one fact a line."`
+	Describe topicsDescribeCommand `cmd:"" help:"Write what is known of a topic, one fact a line."`
+	Show     topicsDescribeCommand `cmd:"" hidden:"" help:"Another name of describe."`
 	Set      topicsSetCommand      `cmd:"" help:"Change what is kept of a topic."`
 	Delete   topicsDeleteCommand   `cmd:"" help:"Delete a topic with its messages, producers and consumers."`
 }
