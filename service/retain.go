@@ -83,13 +83,13 @@ func (b *Broker) retain(ctx context.Context, r *Retained) error {
 		if errors.Is(err, ErrTopicNotFound) {
 			return nil
 		}
-		if err == nil {
-			err = fault.Point("retention.between_batches")
-		}
 		if err != nil {
 			return err
 		}
 		b.trimmed(trimmed)
+		if err := fault.Point("retention.between_batches"); err != nil {
+			return err
+		}
 		if trimmed.First < cut || ctx.Err() != nil {
 			return nil // as far as the consumers that are waited for have read
 		}
