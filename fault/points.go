@@ -23,6 +23,6 @@ func Points() map[string]string {
 		"notify.lost":               "an error loses a wake-up for what other brokers have appended",
 		"shutdown.draining":         "calls are refused, and what is queued is being finished",
 		"migrate.between_steps":     "one migration of the schema is done",
-		"retention.between_batches": "a batch of rows that nothing leads to any more is removed",
+		"retention.between_batches": "a first offset was moved, or a batch of rows that nothing leads to any more was removed",
 	}
 }

@@ -94,7 +94,7 @@ func (s *uses[ID]) written(ids []ID) {
 func (b *Broker) unusedLoop(ctx context.Context) {
 	flush := time.NewTicker(min(b.used.interval, time.Minute))
 	defer flush.Stop()
-	var swept time.Time
+	swept := time.Now() // who comes back after the broker was away is noted first
 	for {
 		select {
 		case <-ctx.Done():
