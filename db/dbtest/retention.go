@@ -190,7 +190,7 @@ func trimWaits(k *kit) {
 	trim(1, 1, slow.Name, fast.Name)
 	trim(5, 2, slow.Name, fast.Name)
 	trim(5, 2, slow.Name)
-	k.moves(k.move(take(slow, 2)), "4:2,3")
+	k.moves(k.move(take(slow, 2)), "2:2,3")
 	trim(5, 4, fast.Name, slow.Name)
 	trim(99, 7, fast.Name)
 	trim(6, 7, fast.Name)

@@ -80,7 +80,7 @@ func useIsNoted(k *kit) {
 	k.answers(k.append(send(unused, "x")), "producer_not_found")
 	k.answers(k.append(send(used, "x")), "-@0*1")
 	k.moves(k.move(take(idle, 1)), "consumer_not_found")
-	k.moves(k.move(take(reading, 1)), "1:0")
+	k.moves(k.move(take(reading, 1)), "0:x")
 	equal(k, "forgotten later", k.forget(after(2*time.Hour)), 2)
 }
 
