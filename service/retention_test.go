@@ -1,7 +1,6 @@
 package service_test
 
 import (
-	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -173,14 +172,9 @@ func TestRetentionIsSeenAtOnce(t *testing.T) {
 func TestReadersOfWhatIsTrimmed(t *testing.T) {
 	t.Parallel()
 	clock := newHands()
-	store := memory.New(memory.Config{})
+	store := shared{memory.New(memory.Config{})}
 	f := setup(t, open(t, store, rounds(clock)))
-	other := service.NewBroker(shared{store}, rounds(clock))
-	t.Cleanup(func() {
-		if err := other.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	other := open(t, store, rounds(clock))
 	f.keep(service.RetentionChange{MaxMessages: ptr(int64(20))})
 	var done atomic.Bool
 	var all sync.WaitGroup
@@ -225,11 +219,6 @@ func TestReadersOfWhatIsTrimmed(t *testing.T) {
 		wantErr(t, "a read below the floor", err, service.ErrOffsetTrimmed)
 	}
 }
-
-// shared is a store that outlives one of its brokers.
-type shared struct{ service.Store }
-
-func (shared) Close() error { return nil }
 
 // TestRetentionGoesOnAfterAFailure: a trim whose outcome nobody knows is done again, and does no harm.
 func TestRetentionGoesOnAfterAFailure(t *testing.T) {
