@@ -84,6 +84,8 @@ func invalidField(at jsontext.Pointer, problem string) error {
 	switch {
 	case len(tokens) > 2 && tokens[0] == "messages":
 		return invalid(tokens[2], problem) // tokens[1] is the index
+	case len(tokens) > 1 && tokens[0] == "retention":
+		return invalid(tokens[1], problem)
 	case len(tokens) > 0:
 		return invalid(tokens[0], problem)
 	}

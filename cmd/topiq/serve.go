@@ -36,6 +36,7 @@ type serveCommand struct {
 
 	MetricsConsumers int `default:"0" placeholder:"N" help:"Show the lag of so many named consumers at /metrics; 0 is none. They are read from the store, at most every 10 s."`
 	ForgetUnusedAfter age           `default:"90d" placeholder:"AGE" help:"Producers and consumers without a name that nobody has used for so long are forgotten, such as 36h or 90d; 0 is never."`
+	ForgetUnusedAfter age           `default:"90d" help:"Producers and consumers without a name that nobody has used for so long are forgotten, such as 36h or 90d; 0 is never."`
 	RetentionInterval time.Duration `default:"10s" help:"About how often is looked for what topics need not keep any more."`
 
 	Limits limitFlags `embed:"" group:"limits"`
