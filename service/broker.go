@@ -38,8 +38,7 @@ type Broker struct {
 	background sync.WaitGroup
 	sweep      chan struct{} // asks the sweeper to look now
 	counters   counters
-	used       *usage        // nil where nothing is ever forgotten
-	violations atomic.Int64  // what was found that must never be
+	used       *usage // nil where nothing is ever forgotten
 }
 
 // errClosed is what a broker answers that is shutting down.

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/topiq/topiq/api"
+	"github.com/topiq/topiq/api/metrics"
 	"github.com/topiq/topiq/db"
 	"github.com/topiq/topiq/fault"
-	"github.com/topiq/topiq/api/metrics"
 	"github.com/topiq/topiq/service"
 )
 
@@ -34,8 +34,7 @@ type serveCommand struct {
 
 	AccessLog bool `help:"Log a line for each request, at level info in place of debug."`
 
-	MetricsConsumers int `default:"0" placeholder:"N" help:"Show the lag of so many named consumers at /metrics; 0 is none. They are read from the store, at most every 10 s."`
-	ForgetUnusedAfter age           `default:"90d" placeholder:"AGE" help:"Producers and consumers without a name that nobody has used for so long are forgotten, such as 36h or 90d; 0 is never."`
+	MetricsConsumers  int           `default:"0" placeholder:"N" help:"Show the lag of so many named consumers at /metrics; 0 is none. They are read from the store, at most every 10 s."`
 	ForgetUnusedAfter age           `default:"90d" help:"Producers and consumers without a name that nobody has used for so long are forgotten, such as 36h or 90d; 0 is never."`
 	RetentionInterval time.Duration `default:"10s" help:"About how often is looked for what topics need not keep any more."`
 
@@ -86,12 +85,10 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	for _, setting := range p.Unsafe {
 		log.WarnContext(ctx, "unsafe setting of the store", "setting", setting)
 	}
-	//nolint:contextcheck // what the broker began it finishes, whether or not ctx has ended
 	figures := metrics.New(metrics.Config{Version: version, Consumers: c.MetricsConsumers})
+	//nolint:contextcheck // what the broker began it finishes, whether or not ctx has ended
 	broker := service.NewBroker(store, service.Config{
 		Logger: log, Limits: c.Limits.service(), Now: fault.Clock(), Observer: figures,
-	broker := service.NewBroker(store, service.Config{
-		Logger: log, Limits: c.Limits.service(), Now: fault.Clock(),
 		RetentionInterval: c.RetentionInterval, ForgetUnusedAfter: time.Duration(c.ForgetUnusedAfter),
 	})
 	config := c.apiConfig(listener.Addr(), local, log)

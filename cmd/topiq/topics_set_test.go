@@ -8,7 +8,7 @@ import (
 )
 
 // kept are the facts of what is kept of a topic, without the spaces between.
-func kept(t *testing.T, topic, url string) string {
+func retentionOf(t *testing.T, topic, url string) string {
 	t.Helper()
 	facts := mustTopiq(t, "", "topics", "show", topic, url)
 	found := regexp.MustCompile(`(?m)^(max_age|max_bytes|max_messages|keep_for) +(\S+)$`).FindAllStringSubmatch(facts, -1)
@@ -25,7 +25,7 @@ func TestTopicsSet(t *testing.T) {
 	url := "--url=" + serveHere(t, "--store=memory:").url
 	mustTopiq(t, "", "topics", "create", "t", url)
 	mustTopiq(t, "", "topics", "create", "u", "--max-age=36h", "--keep-for=b,a", url)
-	if got := kept(t, "u", url); got != "36h0m0s - - a,b" {
+	if got := retentionOf(t, "u", url); got != "36h0m0s - - a,b" {
 		t.Errorf("created with limits: %s", got)
 	}
 	for _, test := range []struct{ args, want string }{
@@ -40,7 +40,7 @@ func TestTopicsSet(t *testing.T) {
 		if test.args != "" {
 			mustTopiq(t, "", append([]string{"topics", "set", "t", url}, strings.Fields(test.args)...)...)
 		}
-		if got := kept(t, "t", url); got != test.want {
+		if got := retentionOf(t, "t", url); got != test.want {
 			t.Errorf("after set %s: %s, want %s", test.args, got, test.want)
 		}
 	}

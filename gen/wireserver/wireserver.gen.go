@@ -51,6 +51,9 @@ type ServerInterface interface {
 	// Info Facts about the broker
 	// (GET /info)
 	Info(ctx echo.Context) error
+	// Metrics Figures for Prometheus
+	// (GET /metrics)
+	Metrics(ctx echo.Context) error
 	// DocumentJSON This document as JSON
 	// (GET /openapi.json)
 	DocumentJSON(ctx echo.Context) error
@@ -102,6 +105,9 @@ type ServerInterface interface {
 	// ListProducers List the producers of a topic
 	// (GET /topics/{topic}/producers)
 	ListProducers(ctx echo.Context, topic TopicPath, params ListProducersParams) error
+	// StreamMessages Stream messages
+	// (GET /topics/{topic}/stream)
+	StreamMessages(ctx echo.Context, topic TopicPath, params StreamMessagesParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -261,6 +267,15 @@ func (w *ServerInterfaceWrapper) Info(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Info(ctx)
+	return err
+}
+
+// Metrics converts echo context to params.
+func (w *ServerInterfaceWrapper) Metrics(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Metrics(ctx)
 	return err
 }
 
@@ -606,6 +621,55 @@ func (w *ServerInterfaceWrapper) ListProducers(ctx echo.Context) error {
 	return err
 }
 
+// StreamMessages converts echo context to params.
+func (w *ServerInterfaceWrapper) StreamMessages(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "topic" -------------
+	var topic TopicPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "topic", ctx.Param("topic"), &topic, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamMessagesParams
+	// ------------- Optional query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", ctx.QueryParams(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter offset: %s", err))
+	}
+
+	// ------------- Optional query parameter "incarnation" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "incarnation", ctx.QueryParams(), &params.Incarnation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter incarnation: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = &LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StreamMessages(ctx, topic, params)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -659,6 +723,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/topics/:topic", wrapper.DescribeTopic, options.OperationMiddlewares["describeTopic"]...)
 	router.PATCH(options.BaseURL+"/topics/:topic", wrapper.UpdateTopic, options.OperationMiddlewares["updateTopic"]...)
 	router.GET(options.BaseURL+"/topics/:topic/messages", wrapper.ReadMessages, options.OperationMiddlewares["readMessages"]...)
+	router.GET(options.BaseURL+"/topics/:topic/stream", wrapper.StreamMessages, options.OperationMiddlewares["streamMessages"]...)
 	router.GET(options.BaseURL+"/topics/:topic/consumers", wrapper.ListConsumers, options.OperationMiddlewares["listConsumers"]...)
 	router.GET(options.BaseURL+"/topics/:topic/producers", wrapper.ListProducers, options.OperationMiddlewares["listProducers"]...)
 	router.POST(options.BaseURL+"/producer/register", wrapper.RegisterProducer, options.OperationMiddlewares["registerProducer"]...)
@@ -676,6 +741,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/healthz", wrapper.Health, options.OperationMiddlewares["health"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Ready, options.OperationMiddlewares["ready"]...)
 	router.GET(options.BaseURL+"/info", wrapper.Info, options.OperationMiddlewares["info"]...)
+	router.GET(options.BaseURL+"/metrics", wrapper.Metrics, options.OperationMiddlewares["metrics"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.DocumentYAML, options.OperationMiddlewares["documentYAML"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.DocumentJSON, options.OperationMiddlewares["documentJSON"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.Docs, options.OperationMiddlewares["docs"]...)
@@ -2250,6 +2316,111 @@ func (response Info429JSONResponse) VisitInfoResponse(w http.ResponseWriter) err
 type Info500JSONResponse struct{ InternalJSONResponse }
 
 func (response Info500JSONResponse) VisitInfoResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MetricsRequestObject struct {
+}
+
+type MetricsResponseObject interface {
+	VisitMetricsResponse(w http.ResponseWriter) error
+}
+
+type Metrics200TextResponse string
+
+func (response Metrics200TextResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type Metrics400JSONResponse struct{ InvalidRequestJSONResponse }
+
+func (response Metrics400JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response Metrics401JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics403JSONResponse struct{ ReadForbiddenJSONResponse }
+
+func (response Metrics403JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics421JSONResponse struct{ HostNotAllowedJSONResponse }
+
+func (response Metrics421JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response Metrics429JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics500JSONResponse struct{ InternalJSONResponse }
+
+func (response Metrics500JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -4876,6 +5047,218 @@ func (response ListProducers503JSONResponse) VisitListProducersResponse(w http.R
 	return err
 }
 
+type StreamMessagesRequestObject struct {
+	Topic  TopicPath `json:"topic"`
+	Params StreamMessagesParams
+}
+
+type StreamMessagesResponseObject interface {
+	VisitStreamMessagesResponse(w http.ResponseWriter) error
+}
+
+type StreamMessages200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response StreamMessages200TextEventStreamResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type StreamMessages400JSONResponse struct{ InvalidRequestJSONResponse }
+
+func (response StreamMessages400JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response StreamMessages401JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages403JSONResponse struct{ ReadForbiddenJSONResponse }
+
+func (response StreamMessages403JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages404JSONResponse struct{ TopicNotFoundJSONResponse }
+
+func (response StreamMessages404JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages409JSONResponse struct{ IncarnationChangedJSONResponse }
+
+func (response StreamMessages409JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages410JSONResponse struct{ OffsetTrimmedJSONResponse }
+
+func (response StreamMessages410JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(410)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages416JSONResponse struct{ OffsetOutOfRangeJSONResponse }
+
+func (response StreamMessages416JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(416)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages421JSONResponse struct{ HostNotAllowedJSONResponse }
+
+func (response StreamMessages421JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response StreamMessages429JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages500JSONResponse struct{ InternalJSONResponse }
+
+func (response StreamMessages500JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages503JSONResponse struct{ ReadUnavailableJSONResponse }
+
+func (response StreamMessages503JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// Consume Take messages (GET)
@@ -4905,6 +5288,9 @@ type StrictServerInterface interface {
 	// Info Facts about the broker
 	// (GET /info)
 	Info(ctx context.Context, request InfoRequestObject) (InfoResponseObject, error)
+	// Metrics Figures for Prometheus
+	// (GET /metrics)
+	Metrics(ctx context.Context, request MetricsRequestObject) (MetricsResponseObject, error)
 	// DocumentJSON This document as JSON
 	// (GET /openapi.json)
 	DocumentJSON(ctx context.Context, request DocumentJSONRequestObject) (DocumentJSONResponseObject, error)
@@ -4956,6 +5342,9 @@ type StrictServerInterface interface {
 	// ListProducers List the producers of a topic
 	// (GET /topics/{topic}/producers)
 	ListProducers(ctx context.Context, request ListProducersRequestObject) (ListProducersResponseObject, error)
+	// StreamMessages Stream messages
+	// (GET /topics/{topic}/stream)
+	StreamMessages(ctx context.Context, request StreamMessagesRequestObject) (StreamMessagesResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -5267,6 +5656,29 @@ func (sh *strictHandler) Info(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(InfoResponseObject); ok {
 		return validResponse.VisitInfoResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Metrics operation middleware
+func (sh *strictHandler) Metrics(ctx echo.Context) error {
+	var request MetricsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Metrics(ctx.Request().Context(), request.(MetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Metrics")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MetricsResponseObject); ok {
+		return validResponse.VisitMetricsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5802,260 +6214,305 @@ func (sh *strictHandler) ListProducers(ctx echo.Context, topic TopicPath, params
 	return nil
 }
 
+// StreamMessages operation middleware
+func (sh *strictHandler) StreamMessages(ctx echo.Context, topic TopicPath, params StreamMessagesParams) error {
+	var request StreamMessagesRequestObject
+
+	request.Topic = topic
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StreamMessages(ctx.Request().Context(), request.(StreamMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StreamMessages")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StreamMessagesResponseObject); ok {
+		return validResponse.VisitStreamMessagesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3fdts2l++r4GhmrbY5tCLZjuPIF7P8pcnXzEnSTuJO13xVxoRFSOKYAhQCsqJmvNZczvU8xDzY9yRn",
-	"YW8ABElQoiy5TVtfNbVAEn829v/92587IzGbC864kp3B5w77RGfzjMG/6XzOeHI5EnycpSOl/3RDswXT",
-	"/xiJhHUGtSFRZ8akpBP9m5oyosQ8HZFUEi4UWU5Zzgj7NGcjxZJO1OHsk7oU47FkqjM4Pow6UlG1kJ1B",
-	"Z0zTbJGzzu1t1BkJLhczll9yoS7HYsGT0EwCo0qTgYl8JfKE5fIrMqV6SsQ+RPqHJ71O0/dzIeWlyNNJ",
-	"yoNf9n/3v5mzjwsmlSTjXMyIUFOWE5kqJgnNGcnZeCFhG4JfHYv8Kk0SFvxk8WN9w68ZJxkdXUtCiRyJ",
-	"OetEMJM0Z4k+sWQG0wx+dCqkgg2kWSaWLLjRtTHlKaSS6BGE0xmzBy9ZfsMSoo+/6cspH9GcU5UKfjma",
-	"Uj4Jfzw0rPSwPo9ePzlmp+Nn9OTq6ZPDo9oeTVOpRL4iYkwKGp3RFZnSG0aK1zZMVLGc0yw8O/Ob/0X7",
-	"R8LyXOTmMJhUl6k+jmfJ4fhk1L867bGnx/ToSfNnb2iWJpfm4fDXy0OizjhlWWKJP3AdUklmqZQpnzR9",
-	"1jxxqYS4zGg+YaEP1wdFnRn9dHm1UpqR9HvHp0+envifp8T8W09BCUHsY8FJcHHpHq1/3fu1ctC5IUD3",
-	"MeVufNOnkBldXrFpGmYz5QFVynL8JJVkvMjhxtMsZzRZdezLO4Pj3vqvi4Xmipe5psM1cygNq84Ex+h5",
-	"0Ctxw4DQGW/PdM03VJ7OZmzdTtgRmtpyWbz5sFedkj2FJZUkZzNx03zJxEKNxIxdLvg1F8sgC6wOqW0A",
-	"/q53oBgS/tgNyzNBk4ZlFr+WL5Ags8VoSpYiv9YfWdJUrblI81wkixHLL8eMj8Jfqg6JOmwuRtPO4Kh8",
-	"dTKqtCBhUqaC69tzTfQkN355rfgMjNosPu1Da8VnThW7zNJZqsLLLv1e22LKV8TK0cYvGIaq0hkTiyBv",
-	"rA6pUsuVSFYkSRMQVzTP0xtGUk708I1fXcca64NKrPH06PT0pHcanE0bzijZx8sJnYe+bH+KOlbhupTs",
-	"I9744mvmX5JcsbHINZtIJZHsI2goG2SD/kLOQIdp+L75tUS+HPUgyww0JdmPduCdncFxv+mLSuRa0IwX",
-	"WVD+ln6vbqr+kVnKlXM6YiRjY9W0OqD4S/YplagYV79V+n3NVXEj1nxl7c2sDmkScuXvNn1wwelCTUWe",
-	"/hI+ttLvZb4D2oVRMFNJnE7Z/KUbmmb0KmMNH3I/h48qEQzVR8rlspm/Ge5+aZhl6Ev+AMdVD5s20nLW",
-	"ZaqmSJv2yYbvy8V8LnJ9w2YsSemlWs0blhwc6c9DMp4QOp9n6QjU2cf/IUWD4NLqOqP6sPUn3jGVr87H",
-	"iuX6/xImR3k6Nwrxd2KJjHQ5FRkjko0ETzR3AaFVXH1GtG5AqFJsNlddYB1gDXYGnb6exGjKZlS/f67H",
-	"5Prd//5z/+DZh597B88+fO5FR7f/2Ik6uP6OVLnmHjDTOc3pjCkzWZjnq2/rM/2eZyuSJoXSkkoiOOuS",
-	"iykjmjszhiwablUXVP/OoPNxwXKtYGmbQ5MqbIM/33/M2bgz6PzD48LYfYy/ysevvoVjfG5Ut9C0zNeN",
-	"vWCVvIhQaWiTJeRqRVKlb8UklSqHwyvtoBaR4ek6yzVNSqaayhdsy0W88g2h4CqKAWXzR02pwtVlKeOK",
-	"6Csju+SVP2YK60X+LTjTS+ZiGcEI3AeSyiGPA0Za3B3yhtPyjbfWy/We0et+rdWHNYTPuMpTBiRvJkoV",
-	"mQmpuuRbNqaLTJF+r9dET6CclOY2FvmMKjTuTo5RpqezxUwbO72e1nxTbv7fXQdtB05YDvN9Qz/9BTWA",
-	"ximDhqDPyIno2uQjggzAjE35KFskLCnWdEzepH/pknNFMkal0oc25J7l5YiX3TBu7lyqmo+q0FzabUah",
-	"3qzfjgtNXj9QNQ0TLbgSfGotsyaUeHbKc/0aN2Nr+d7tVr3VL3ET/BfYjN1nWNnUPU3xJxq6AXh/a4bw",
-	"iqkImf9irukKGG1ARIxFjvzXUlTjHdEva0kVJ/796AUIApRrORdc4g05Byfjc88NORJcMa6Mk7IsLDc7",
-	"MUP7aR95XB0Pemero3jpi+byMcSVt8YDIBWwmAlny8I2FosMJdyEKRI71R2t6rhLYs98j8Hu1Iw7VUOO",
-	"j04Y3N9CoN1x2xr8cWu3LvRMyKey9iXl0fvZ/ZBAwhNo5Qo8I/4bYNdBUi7yXItKfUGGPC5NPB5YNQHe",
-	"BgcqyBUdXZ+R2Ds91Cdms1Qplpg3eYeXbHlqV1ShDiwXsxnV3Krzk9Zi7ScjEoMw0/9wzDwmIiexvsCx",
-	"vt1Oay17VZ+Oj0bPaJ89uTpMjk/B3LeSqTP4+XNnlDOqKRXu/GHv8OSgd3TQ61/0ng2OeoNe728lPfc7",
-	"lmWi4hKb5yK5NOxETsX8oO8Mwt5ttPELfe8Ll1dUspPjzqBzfv7iuf+d/u0H7/9875dcjEZMSuNxVFOt",
-	"u9Z3slBkI2I0Jq2yV3n/nTaxzczmGcUoRDGvH/SfzkAjMy8rzaDNwbSdZejk+utPLriO1rfa3IN3TC4y",
-	"FbrbsPiBv3hQy2PzP0jbZaqIu+R7LRSXqWTuNxlHRFs9K5KWRCbQQXG9Dctlxl5y/t6JtlUFL9/e/K1Q",
-	"L61Zv8UtDge81nLNwCNh78Lat1TH74f7Vt6KnLewthejqbk3JK4vIzS6MMBEDqLvimWCT4yGjPYJvhGP",
-	"4ztGMzVdbXkK0+Ipd5d2IWWcRTMl/xuTXZitkOqtUOdFBG6bSQcCeGuPvPbAfs68+lojbmO9uNiaLc7B",
-	"A+oz6KBXubhmOeyDZ+M9LxSQ30KF+d3oILhtRXxyq80qHtuwQ2bgvrYFXxcPCCVoY5h9QFI4I+FgTpfE",
-	"RRw1JuNUmyupAqe9e/grSTIxcRsDDsx3RQB1q+2phV837FJ5/L42q/RW2DOnkGhmOGOzK4w+Gt99RGY0",
-	"06YYSyK7dRHJ2Rx0Av2IWMCOp0oOOeiGsktiCBzHcC+l8QjcRp23KA0vhJFvv5VYK8eD177AG/ogD/Ub",
-	"iw2JBwSUSWeoNKizZ1YLIhCyNbTwPahD3y/U9+N3Nk69BS00RLrbWIalZ/ZzIoE3G948FzIFZ2k1kF7W",
-	"+OtmuRnWJeDrJnTIxzTNxI0+Cm2xZ0IqklBFIxR85hGZTjhex9I+XxRh+O032Yvht9lfO3yvW2teGg9I",
-	"zvT09ZZOizwA4ucHAB2m0u098KMitcBtL3pPwKcpVZplGDayBPoDxqZ/e/dHIPK/9jXV8eUw79pH7bhQ",
-	"VGztg+XRvyOnS2WzQCI25EeckRiWF3wViUtbEA+8QOCQa0qd0sQLBpIVUxteaA4jHpBgkF1brF6Q/WzI",
-	"Yz9Q714KIblCvTNkfSHEa5tzsAVZB9O51lJG/Ymm1Ie1r6k/sR8iq00vLvkC9CbCn4Hrct/p5SmQ/sN+",
-	"+gU+OeTVR7WcjYwXwHejgYyQjKtIa6KQ2WBTWCwJlE8xf+lYwhaHuDND2cvO128ekHWccqkoH7GYlLQQ",
-	"wmiepd69NJdfq5jdhos05DW6v6tLJZwE1W7bft8ulfoyDJUXMV37iB0aEZpJMeToCSNpQpoUSq1w2lO0",
-	"yb4YAYewoma/NoSPx/iOKva6yAXb4gSraWTr2Y0/eD9b7r9S72A1Oe2MqHxF6ERr1JCAQGLIyTgABRA8",
-	"69V0jQOXrxGalBn92MvsgHm9YzR56SeHb7GJpaTytTtYjNzP9rn3Oeq7ZtxL8ckysURiGdEsM8w5zVni",
-	"mALksmvGCsnt4CLSW/FjOc1oG/W4lPe5XjUuhtYzmzZoVsXYPWnUbi6WDANpqKDQuC+bPQ+mVUX2DqPL",
-	"hEhFcyWHXOh/irnskou1dA3JAvuibLhKF0Ua5zb8oZ4E2k4jMeP3xCXKb/UVinB2qaFjXPjdlLovRxtr",
-	"p1DVVTG9B+/Zx3cumXSL1ZezUDeaR2boftZbvFAbHpXM1q+vU55ENo8nN05v+Y3eCLRUyYInsB1ab9I6",
-	"f5cYFxvkyJfM2feY2vrSZL5us0GVpNn1W+QP3tMmea8sMaJaKi7QAaTavHBpt1sstJqx20IvM4P3qZTh",
-	"K8EQNSrSGE8YdCT8tVjoHdXZ35cW6kQMCn2bECEZZJvpvfixkpW8xVZUE5o3SeNi8H42wX+lZXcoSZeU",
-	"KwlkcM14RChP/P3hDL21Vm0Gz77ZDJcm/IYlKb0w6cRbbUpTTvKG7Qk+tq+NCr28IiH0TsTV1aGA+ClP",
-	"Fbur4lut4VwfdfAHV0sxv2Ct+Wyz1jzksb86YFNXuVhKlpO5llpi7ASZTBUjknF0xxo5BKewg85dL+xa",
-	"r3hXxtfKtR7U9ia1Pa7sXeltS32sdElXZDlNMyAQl4bmWJV998glJY5TnhCxUEO+nDIgklRpxbZL3kFI",
-	"MWQhEMGzFaYpas5/xYrw41WW8iRb7c+GcCcFr2lIsT4v6kEhd1KijhZplVwqyhOaJwRThbAGZE6TBA7n",
-	"PJMCs4TObA426ZM36V/0tYGXaDPfZb7qv2Di62vGJ2raGfSPnp32e8fVEomo8+lAzFIou1h1BmOaSWb/",
-	"9gvLBaYEF4lFXgxbT02vi2Y/5GLOcpXqJZs3zL0/fS7VGbQoJ6hkhW2RkB+ZjPnm5PbmnPZaQv5Oqfal",
-	"YrsvNtV+xwT6IhcvlJpu6jm0ss1uWL5C++KKOcmBD5/ZBQNWgVZT1m/+s17vaf/Zs8Mnx0+Pe8+e9den",
-	"dBu/abtk9giTyX+dXPYd0tT9lP2fXRq/f8s+uKfE1X+wker4VxjywGqL/KEckoczkSY8OrvS/8ZkjVKU",
-	"A46LvNDHa2AmNGe3DxcpjkhuFa7gpYdWJ/PTlGE6jf8xzzT19y+hih2YetlKAViJt29IkYNhO/GeDakh",
-	"9qkL9kl5w13G8PqnUKTc+mm7oUtnfz1bk1NKziFWpKUONZkYeGJQYqHYbON2vRaTN0Vyy4x+eoVPGcZo",
-	"ToHmOV2BiJmIA/23A3mdzg/EHMXGwVxADpYtO2kpiZpYzk/NubHE5OpOa1LARMsSLdYWUOG39HJ0B6g8",
-	"KKGV0WTIqSxS6CE6Cn60DZx0W37lpTS341mQ7rx+6Hv2EUaaJNINgzHD9D0OrnIb8w53DuULs4bv5C+4",
-	"wiqmunKw1Xq31iYyOlkjg41HrEoSWul0ZLFiar9CKaNSXUrGeAPrSxVwOz1My/88IWLcnukVV2Td5mCC",
-	"T+2Ay0Wh7pT1Jq473UKsPBzvF3W8e772W5PHgisTQk+aaWTBWyntS4DxugGrs+THNuH8vR7inrdNL7Fx",
-	"h37kOaON+yPTX1grm8YXfvdP5XvdIFhjcH9ATQSf9d2sz22Yj8sR3PTAOzsQKwRq64KPblxO+Lg9PbLq",
-	"P9B6G+MjBjbFnIl5BkRfYxF3OpqtbKWmcywQsfBloT34lmXsT78Hi5xepVmqViEZQRWhvDDdrQUkF/lN",
-	"esNkV5tWM5GvIF3QGNYLH0bhK0nEkpNRTuX0zDj7J9qYWhrLasid/w6ddmO54iNwy8JD5WIIcMwZ+29G",
-	"R9MUEg1zhj5XjEJmUsATmZASn6ZqyO1o0JIZ18zk5w5OXjMj/VEoQbdv8jarOMoXNpc0UAC/gMIDMSYU",
-	"ZEDikom+kjblq0te0NEUyp1tEhggSpBpOjGQEvvljNYdW5sxWsoAwEizLvlpmo6mZExHCpEZ0VRL2Jzx",
-	"RFsuJB6JhEEKT1ViJqylT/i5HnrrwGfWP4MbfVuFbmplXRjMv+qSK6UjWFYTqh2xPtFlLvgkeKPLOG9t",
-	"1Z8dDPpmF14t/TMitRwEXCp4JCNtiOMthPhbyGm7M9VtyTPJKyXJUuQJVFjQlcl/Du58Cbqv7cZvO96H",
-	"p6xTEVZrndnEQMOezDPB6qvQQgp+Xf2Ci3ideeErB07joZuGhc2ejXBzeTerlYkP4xQSND4bCHLQnFGJ",
-	"abG04Ex6OPIkqehVxgaarU5yOpNAKjnLVphkyWZd8pYtNVlLG2ahScKSM6JyCMzwITeBIIvdo6XIdxcX",
-	"PxBcR1k21MFEK8hgPgRtBQG3jlgWRBcMIvaW0DzLoGdqKpIK8Gwd1q8Cy1bHVKyigRU4eWFs2SrgZw32",
-	"shECuQT6FwICbMQDCwN8BoB3SyB7FSBFD4y2hGFZBl6rw2iWUoBCakD5UtTZXLakK0lig1QGYtNSlUUv",
-	"C732u8JHHDYrPtefKX/5/YxmmdbEwAijALkBATwHNwsBGgjbHR06UCitVJ2S/4dRPCx51H+Com9gMzP6",
-	"yZ/H0WH1frd0rrpS9EYLc3+mXIgHhaDNzrlm45P0hnEoBb1aeRy8S14lyH44mPtIavsVl9tCllGb2f5K",
-	"GVEpnTbdrrKoW4nJHmJ8zf1/gDZf8bFoOrSkZEKsOzjP2NC6HZ+kvEEYmDtIcMzA2RkRieXHLFUG12Iu",
-	"pJrkkEEZmDRW824MIuCou1tqCy7puGkdTKmUT6RWDMYiHxlRvmRUy3H9nFrVYiRAb8YYcHGQ2upK4Y5K",
-	"sOM26tywXDaSlPmxbFwF9rBJ3tuXu0OMfCpwO+/2JnQZYd//1QJLVDVFq64iWS94qoxirkwioaSrPeut",
-	"rx251DcMF+ROsW4JoY2MavplggHWVpSHO3Abld8wo5+2e3okOGcjPWO53YMYmby8ysTourAytn/+zk8a",
-	"KbTds2mSsUsT2N7uyf+Qgl8mbK6m2z0HFHC3k8VHtz5SF5jdfmv1DbnMDD/f5kHw0d7li/igA6re6tmc",
-	"0eTySiQrQ/xzlpuzvet77kQZ8Lghyju/IOWTu2yf1Y53eNQPyLd/eklTdbfVmoy9y7nIshapDf7DFbFS",
-	"XnyV8AMrLBN4jZNUmFL17voXMgoz7gA3rmxVkHGWuEuYoEJUuvYGVMmqwvvKnL9+KuUrXbunYcEslQ2n",
-	"ynXxVBgAYAFtkjXK8feN+RrG29Mu9novocXm3bG1uI27037m1j5vv4/24+33ca+7U0y4aXcgoLLT1riU",
-	"kh1CJ7IZqFZGRILTwRh7aV64QVsdgZ3fhp1v2kIzv+D+FRlNIfdpKYmgSy7YJ0hb1ga7B/lna668v1nk",
-	"vzPCPtGRAq8ZMynyeUCdbZUU9+smxP06aW3bOovvLU2qQjwuw8E7mRABvTVTqZKOBWjuEyVI//CUjKY0",
-	"pyPFcjkgGVMI6Jmkk1Tp/woVYVKDHImcRWS6mk8Zh/I8Endj8A9BqUq3G3eH/C04jcBAS9LxGGJZ2Uqb",
-	"S/hqMqIS7Vr8mXHEvDM+1/XOCB9r//zgb/Tgl97Bs+7lwYfP/ah/eBpC3LewQaGdKBCNeOFLuXBwOpao",
-	"C08LBOlMO6Hefk1Ow8u9K782oaDaK6DAOyXvGU9Kd1uMPQxQfVw1ENDapf8y7+RtgMrNvjngreoZ5wte",
-	"SmevRGmWUyFthyh072mZz0YLld4wooQIRTpb5gbBdxYQ2d1D9v66xHZDkmZtNeo1EzkzkCwkHTdAT6X7",
-	"zse5G4fD/jfNCUr2zFsm31Q84+uuR1S7G6ULIwNX5Y5R7KbjfA81Scgzxw3I6BNNq17Bwn4P7c+UoP6e",
-	"3bCcZu7ORlaxSi1cS55skYVeYeIhvXCWcvuHe05L31ofcQHCtnmu5nrX+RFU8AfZEYayxyLLxDLlEwzS",
-	"wk0nizkW3OybCd09fcrWsfgbs5Yf7ZhM6gumKU32IDSShcliCpxTvij4DM2KOwDwbleMcXsXEKpNW0ou",
-	"tavQ86FAoVC7roTIGOX47XxdfWk4EnR3VnJH+fjrC0WIYct15SLuJKjedhQDaV7SUrTGrYUXiHXhINxx",
-	"LdvyK1Se9lU3cz+Jyj4tF7S1udaj7CMJGQFmQJdAxy2bs6c3V1NB7NioVg4Qmy0yGKfA5UA/gDnGO+iK",
-	"G/LInTxyXRX2R4/bKTB24S1zi+5bCFWIpiWnzu877//LOS8o/GjPG6EApGQ6WLgWMOkxSRXEu884y1ge",
-	"e0/r92lug7IBRXCh+Xf3XhK3nap0H45XrHix2Vtul9aZTu8YTYx62uiXZTxZSzFVyOeILCFr2MBsGIJy",
-	"iYqlI9Gmy36PopqCu511XEJL3uu8djaK2scBtil+rafOBrUQQSaCCE5MxOkLLtPxQ4HewiqEEflUvVlr",
-	"eGeAO4tawruiTGwl/LT903QkFFwArpgKQU4GJL5ik5TzlE9i8vV6+v5GKzA8icnXoPbbjRtyI8LA+uJi",
-	"SQT/hoicUO5ap3PjDy4QA7zvmlL6wjf7tfvtPxlP/rP3n6XGqP0nt98EHbW7GmrtDnJ9EPNXAAT5Eosl",
-	"296HQn+6y32weMhBPy3liZgRpAYoCjCtsKE6JkLwJYTeNCA6zKhYUMAy0hYsdGJWecqSLnnLWCINKjqq",
-	"720CDDWa3Fp/vU8irmuvdWG3yZxpsmA8PXFnJ+cOYDkP2uofXFvdzGm8etdAEWIqyTWbq1L6s8kRBZlF",
-	"slQqV7llD126LNoyXV8zNr8ci0CjcIxjirGTuLJL3hZIOwDkYXoYaNaDBzrD5GqtNBm30d2TCOp624x+",
-	"uqSTUrJjec5vXJArSyy2LJDURKwnqKP+kydPTyoOxd6WGFJwPbOEFVdSQtUBgKoV6cwzvWV1mCnNhEzk",
-	"oZj4nqvR6KfL9Vg1bad/LxO8XXcbTFH3dqEue2GUIFcscG08gC5b8jhbSKUHNySD/HnuC+kZbC1gLb/T",
-	"67PNIr6E23R/8w1drvchGX1er9kWS26LuscgYpzExvrBWuKISajac4bIe6bQKNhj3NtiR4EKqNJZuLJ7",
-	"S9Nonf6mbVibdnNG/v7f/9O3biNnM9551w6CITBIO6tffehfJgIeIazKKeJbFPUKAPNEl25a0c/WZrfd",
-	"3R7YhJ7n0UPYpv1NDU3z8eDES29oLJo0fWVLRZO212yoaPLCpJNuQjhV7JPqknO+Qpxp8uPFy4NT7PMS",
-	"BDSt1sj1jk+fPD25M27pWpCR7eE5fcaPxdH7d2WWMrwbZubGwCyKxjd7nkmbZFRM1dNX2Axvf1v350w+",
-	"q/ZBrNidX6KzeVPQ677oa61D+uLXDymUMvEbNsWNuVd63x796bfFGbIZMz49lm5tzS1f9tl7zvyi5Meu",
-	"zD+YTbUZP/J8by78rZSf3bONNsn90NL25NS+N1fz+nXs5lXe2rt1/wlhoaWFj+jLcc0F1zFPdkO62xt6",
-	"XfGi+jwhE3G0yFO1eq9fZ1QpRnOWhxRCRM5xwkTPlyqRkwm9gfbqJoW+6KAenxu0F9N/1eCfC56tNLuH",
-	"NUDyG37STXCq1BwbIKR8LOpT0eT0EdyUxCQ0RZhw6gGsZWICLVsBnqY75EP+D/9A/lWM6NUio/lK/+GA",
-	"PHoEZ/To0QBA2gCF5UBPr3gfvKfQGwEzAv3j4C/XaiTl5T6zEaHlsMyQEwOPQRXqVgBlVkWmKEFRWBiK",
-	"KvJEBLa0aTJhzCtKcgb6hf4QRCMpuaKj68W8S3apK9EbZHw9eou0AUC+ps0GAEQ/sQ4MFnedanIoLEJu",
-	"UUL05Mz7qNSTblN41SWFTQIgVzTPVyQ2SjzsugT0lhmd6yPDvbfr+N7pn84PodeUKlkqZ3F68ID0ItKP",
-	"yGFE/v5f/2t/AqrAl4scEbiLYC+sxEc5wRofzHa6Tudz6MRVnYxl93o2G2GtvZQRh9JX1qzNk3oqBu0B",
-	"0961vmC+bnkrkL1RwXIkQQNw7+GjmFiQx/FibO5B/RQ/m3OPkIX646OpEJJh305iiqeuGZtL2PLS+8y0",
-	"3mPIUs9KTyFLxywEBohoZ7bb6yQXS0mu0DMDQD2sAhBoZwstnfXMLHAgwDmZLuumsSw2GdWTkewjbs8m",
-	"rxbgKDp/qOfYqhDQK+VIA1MQIqAWobCbA1RSebM203juEUfbo/L0h+KoXErFhqPSfNEC9hh9Gm3lGoIP",
-	"3PBMLMkpuYJmAmPNCNPEwh+Sq8XoGulS/+w5+9wPQ27rw4wv6+jw4CpV5OXbfz3oU72eArzSGvAWvSQi",
-	"M5EsMkEOn5xY9n6O3Qr0/yE8o3F76NfHh71ejBQSD40kH3YGZGh9I8NObPsfGOw0uNHx5/JoAz817ERk",
-	"CKBt+s9//6//1f9r7x7+5dZ8DuxdAIaEC4l9cK0PTb+hS36wiGwJG6UJG/KrlQGMPPNK0FJZAv176xqM",
-	"GLC2ER1NgcUM+cVSwKslGVEO9a1GLvAVoUmSMykHJC7arpGvj3vHkWu5louFYt/YEp4qaBqMfhIh9igM",
-	"NT3pIoAu1TRtFp7qu6Ef/wZm9aMFj8uL/j0fF3rHHYokEptFmfP6VVDs76WJK64Ay8VdcpHO0M4e8ncv",
-	"n5Ojo6Nn+kr9ePG8S145Ms6Z81Ad/vuTI/L3//4ffUO1+IJzzyifLLR40ZsGwRWItRjnL25sCckGVpiI",
-	"0WIGWRaG8A0EguyS+K8vLshjrcTERE41p1LF8xVYVn1/eWJJ+adAryP90zmJjz99igG7B+npEUyCKvCg",
-	"PSqqC7DgQO8mpuO7nhHYA8XSDnbWfmQ44CP7oiEHWHNoWwOTRYw3IpX+sD2fBVdphqH5UmaEyAsXuWRK",
-	"ZSDJtByIn+jZY8BZSDXkBfaCtyYQa+aLqftcF5W2N+EOUANziPrcItf9BC+8mUtk+bj5M87bmhzwR1BG",
-	"XP9xZJ8xAOmZFA87A03lwVnM/e4r+AL/q2KhbKPOi+L0LWfVLwMikSjBl8KgLLJsbEnjhYtFjBiShJVO",
-	"uHkSIGd94WwW8TF2X6BuTniECGhqUYpx1iBIi/ZDLt1Nf1cfpUup879qT734kD2J5g/NUilZ0dRkyF18",
-	"sbRhnhtN3xYbgh2xskTzd3Gm51k6EFO4ihMY8hRpHEQnXhPBIc4KwKF0xgbIEKm3EVaXi8iCZ1q6eN/G",
-	"cC0dXRtiqpAOAKeMGJesgDPvnM813yaH3V4n6izyzBhAcvD48XK57FL4uSvyyWPzrHz8+tXzF2/fvzg4",
-	"7Pa6UzXLMF6jMmaNIw9gbNDpd3vdHgSY5ozTedoZdI66ve4RJh9Owep7bE/T/kP/cdLgVzRBSDXNGSMQ",
-	"dFDCbjBQ6aNH0KdFay3Y4dOVexSqibYkkrLh9A2ahlaOl1oGWUYmUew44kPVLzKG4CqywfKCxZ0VVJnK",
-	"gIodwNpfDrnVuC2/LDXeiXwOqpWLAnI0dp3vnFnh2u7p+XfJcwq4MgZVW05BLCGEIlOeFVYyOWfrWE46",
-	"rswH+TZslN0/SG0Hu6pYGbiItTW4kAZ4G6YxgrAy45gc6JNwodBABpnd1yFPFZF0ac7+J8DL5AChGIOw",
-	"g/pg16s5IvGSpip+9AgVBnfLzesGhJpQlqezuUpi4BlD7miB+KRATdsuCpaT6V61jji65HV6zZBHaEnn",
-	"bfSQB5oMuvXZyWoaB8E17LxCQ73WIs0OPcMmRIg2ooXlPw07vhDA7omWMBz5oIsBbwQocUCNWv+90d+w",
-	"kp5lkukjTaXVpjMh5cHY3FG0H6DBorbBzTWSdFbsxIVPtCiRCn72dVxCsdWKqU8YetsmAoZ+g2/C1egf",
-	"hvyKkWWeKsW4abCmbzaml6Bdpk9mRBeS+cxUC31cicoXaoq2CS/IT0tHTSeRRx1kKjJtvhg1z5BfOezn",
-	"kaJt26jJ0BCd3ns/vcewfY8JgEnrv8TcrZKdUq5HdJUfqWvi3UVlErJu9FsRwdIoP9VSkTNzC+DeRL7e",
-	"iJE0/XejO4F1AfkW7vIbx1xB9SwJt78a8ndo+hhIhykbXVeLuge2eMXj3E7fyiP7YotuHEdDHgfAiONi",
-	"pKEo+P57rfIBonSWXuXUgevOc/FJ/1umGeNa+zG0TMlfX1x0yYWTP3iV9V2f52xsSst++P79hd6TGRid",
-	"rtmt1g7Wdq6FxOixNnd9Ak2l/qhz12nr0Ch6UoB2ozkHViOPsRwgnSFwsD00G1LPGZhsmnOhlgIrx5I4",
-	"42DE2WC7+0yMaDYVEu/bkNsO2OgTghUUrXipvAZ7cUDmC0UuXr8H6M1ccGOSozqCTtxU8FdJZ2BDD6AY",
-	"WIOsM/g57IIuhjwGL+q/aEuucxttHG2dGuCY33u/yVS/BaxKA3LXGRT5+u168Bb9tDauBTD52iz6Df1k",
-	"cRU2jv2JtntnKST9IerkTM6FVhD1Ag97vaZ1unH2KKC38XGbB16h6W2jGvBYf/Njpebs8NDR5ocq3brh",
-	"sePNj71FgXghzOLwwWetN+O5RWHXz/Vb7AmSy4VBc4enTto+9f1CfT92deTHhy328jsh1Vuhzg2COzzW",
-	"YnXvqGKvDbL7bdR50u60Df47PND2yPzW3vDg080Pvke06peLLMPA1GI2o/lKMwR67UnSr//64uKbTtRR",
-	"dCL9ZC/Z+XAbdeZCNmRCgKID+iyVxi1TtXjiqFBvPX8UeGb/+f33b8EB1Q0IpyG30ikBpIdCNoHcQYS8",
-	"mWTZDeLmIQ8zShpIJXDr+WZql5wbYLkBauigrUGvbV/5bOqGHdX0nJYqihaOZR2lSUb8IKCjgxF0fxHJ",
-	"ass27qi+AmS9O+sfsfsu4173042KPtpPqNZoAXBjAbFLYfz+4UnPNZXu91w0uwNKjcX97AyOepr84DDK",
-	"c/OwwpomZdKT1k2g8lX9LX2iXhaPR/lVHf4soMMTX4Vvv3r7veP1O9G6bX2lq/htOQ5tUvge5FOzfDpt",
-	"wcFxURemUclvINaO2k9SiNfQogSee9LmBFwjkzcsSenFas4eZOn9ylItnpqE6W3k+QStixwyb4Iy1pZa",
-	"eh5fm/WPET4weTBM1CU/WY+PF5YEd/MI4/fXTFbqtkFu0iEHAWeZoJZ+GYPsE84ImpH48tKbgU3jixsi",
-	"B5RgPEOPH3IDE2dYa4phfG1fo0tDP4ns04hZbX7ExnNI2HjMRooIbgMe+KurBLe235Bbe8ZVP2Ac30+G",
-	"Bd9i1Z6GxWL3f+sq8IaVbOyQ/K4mwe0kxKmff+pED5bjd457naDAg5B66QGv4L9zlWYZJoab1zCA8A68",
-	"xwlp957aoNbyqwm4oL0g22LXLFHX9qAir0vZyZ2n46PRM9pnT64Ok+PTk15RLDDoFfltLtV/p8VD0h28",
-	"IWCdm1HdP5JQBg/GW6FeQquwHSTyg2T9U0pWe4U88ddGsBYu9GbR+gZsDU+sKkGoc9RDPuASGo/n4H5v",
-	"ADIOVKwRU1jmxRpSaTMqQ6GSV2qNwSnR8wxSEFI1zHylCYWi0QvO5CumloxhPL/InxPjcF3bYL2M9FPw",
-	"rEg1EnYn0allN+yTq2Gr4CakJoZS9dWHhK60NWc7SVu3JZsEhyUpqOyrC86AyF7zkmOwiG054FrjFsZ0",
-	"DnuHJwe9o4Ne/6L3bHDUG/R6f9tGHNUKNu9FCEO4v7Qi3ybeRZxWCwwb5Khf0vmHkqVWjXgQpw/i9I7i",
-	"FMqMtxSlysD1BrNWbErJ0mCC+XhgPJGDBvsumJCdSmNrov0H6fop1D4POUgIqYVbWAyXMmBcTowBWiLn",
-	"kL12ZvMQAoI2JFxwpVfMs+h2Ct8F+mc6CVco/+FIWxknqx2/RDzSplYz1S9DR8N5RkfMpgOnybrZoF3Z",
-	"di6mfOnD/dl4dTs35Kmlk87g0OA6aXKqi9U+iNVob1Lrj2D8vWM02ZO8+r0zZb0VJZ5c4q/fGpaxJY9d",
-	"8M2ewBc8kdVaBc3oxiIHx5pfcVNPI82dHxHygoqInATXXKmOwfoIIR8n1GUYnYYuHGdqpSDhs8iVm9J8",
-	"lkE+fKrIOOWAflfvKx70pS34Xr1p5e3dKozU+po3F/jei5bNeBLw9VVWswvbaqzqbWBgJbqEDBM9wwf9",
-	"u0n//i006QeFuKYQF2TejmUnAtv3rVWGKeaMKWGLXUrVLDyBYHy+cgEU2SXnWUbGaQbNR2xRkZeN6CoV",
-	"AEaUcIFFw0GtVc9wI39R7JN6DCnuBWPpDDrDRa93NPo/iRip1ZwRPQD+xPAHyIXHP0A6PP71sffnkkJY",
-	"bdkdZBx6q3ZiE18sVXt14J3Bzx9KAcMySWiSWbIr2AuP+PDwDeVNGc3U9JfNxFc4DBXir0KpnmT5DZO2",
-	"nYspJAZPn8m/J1ReO6DagsLIOYm/e3H+bQyeP5fmSrP0mkUuxRxIVSRBMwon3rlLmsJ38Ojqz0Ydr8pH",
-	"t5j/UxNR2Dr+tRShmtrqYwmaROZIsF8+2ubWWU15kdlc+GcjW9enFz/ktvV85Eo0JFMq5RMTlF0yes04",
-	"kXTM1OquxjisdGe1ye6X05qSotvPoDOWKz4CdC+9E5pzfcxS6O+SuQb84W76x/1nx0e941Cr/NOj09OT",
-	"3mmlD/7hE0BnDLW4758cnR5Xu9ef9p8d1vvSHx1W+81rtc/vI98/qfWHB2xKr/G7bdxU7unuYMVKDdsB",
-	"orrUif3kab93enpyXO+zfojvXddC/fDksH98HGyP3u81tD1/Uutmfnhyenz05PjJSa1Zudv7eidys+py",
-	"k/GTXqB5OKzjNqBNR50F10SN17dWF9Ze137Fx2K9dg11zr8X38AXzXIdk30JpeP0yokv5KsNjNaU+HUt",
-	"U9nAcCvS/Z/ff/+2JllDmhs8oUfvzurs28qhmEqlYoVIw0g62OWvCnITpFP70QeFzhziWmJaUdS/tyMm",
-	"dInbwq/2ZPVv529eb0dWdn6FfWBmPiBAPiCmt1T3HyjEnqM5jyCF2Mrzx1iycynTX5pjMM+LHHSv+BYU",
-	"r2BTsArCjAfOI710wsgi4QjJhtw4EUP9CGUKheuYHohVyZFNrqfKpClinnxkUv4Q1hs+Y4saF1wNOZbK",
-	"WhQEbFwmSe+uOiO81aDyJPXozfq4iMPF0QqhuwByKuYH/YawSNGco+rw2zJMEgWP2CFMlTu5hWZigeF+",
-	"9eDMglfzH+Avx4e7BlG8k9wUSVnsyF2+sDBKPYXujx1DQVovcTMHV+XxywJ7s8IyzT+aIynQ0rqMgiBy",
-	"U0Dd70XaLijjkgG4WlQqGHe5SwidY+xlDE4P+d3beZMXKRSmlhrgwvJt6SuA8VjIkByxe/36eck+xo8e",
-	"bUzO7hrwD5MVZpC3GjrS2o8Dh+aelIGMcnzR3//rf/Ff/5f//b//p2+y4DRDtT0cClBaIrjfrq/oF1tk",
-	"xQGGSAFn5sWL4MX5ImMyqlRQI47NOXcoZkUq+GiRA/iDgcIvXgxoZUl85qWwYSpCbMTQJb7LJdcDko15",
-	"v4dfgXgmUNkNWDYvigJbD7wdk/8GhrbSScppZvvomqx311YWzyZfMActdA25Ea7WTM9EYAKdRdw2UIRf",
-	"xyqnIzanes02N1H/BZI5YtexV99Oip3YKsAbkn28xGAfQvOcW6wYl+QH9e12O/XwCZ3bsXOaq/CyqcIf",
-	"U+k+bu8aVAUs6copDwww3QqgQ4NQQUiMLYtjoliW2dwTr6I5lWYebi/JGv3Fw81x/kzEkYJe9sXdcog5",
-	"jx5VgGsC4DkN6CHORVYH1RlyfV8jn/PZy4t0ppapVrTeLwr8IFcaqZfiIUXBrONKc/8YJyq37Obv93OO",
-	"EcvzcmSKnvSHqjhJS9hbd9Uh0myK7s33bW9aipCYZw4cIKCXQsorJJ3W0cm8L9uDMx/S+yYZ8OtVuWWy",
-	"rTkJgIgjeYH+4HTlVFlGKXJ37d3H+MopqfXpBRRSK5p2CWYb2XIpTOM6p2qZnmiHLeobCjfYz5+NU1F6",
-	"0ziwgG1QJeKhsncGne9YlglIZypLMm2xnr94DvXyXpO6QmEuIQub+DT7iKphKJeWl1dXnUH1hU/6J7uE",
-	"713L/HuM2Zea3xf6zrlhAmehbvbQYbBSfwoa9WGpmT7aGK7DvfNkt650aVDQ/e7w5QJa5BtqKSo9qCs9",
-	"+kHKT9Mc2Cxny9BSjkpLsc1idluLnfbP/oaVFou0pwnZDOgXA548tQOONT0HNwYXGjJ2Du9hPbsYT462",
-	"15lNQX5oqxagHjw2S0CQxD9UZodF7t1HZkeb0mHzvXLp8OHm585B+pYfO2r9ud8+kaTFEt+zj+9A7/zD",
-	"p56AGUq8DhMbLdvtyoWdbuSXC2v159EjbIAhve406diYPbNUypRPHj0CFdKpvZ5iFi4oLmCk0Qz1HnCm",
-	"qJgzrscbLOYBar3rIKyjICB1EWi2ANMWezqVCD9tQPiM7k0zKYYc0OTQVlDWNLVZ6h7GqjGIXV/U1IB8",
-	"25OK6v1pPbhwsJD1I5iwbpE9WReRZ73vjMQNwKA4Ue/A9Az+uLEQtCqLOZ4ILgWasMFRNSfgNhgVCU2f",
-	"A4M+XYXMR5R7fYJ2y0ANX4kFnI6B2wInRlrvb6yH5QxTl6gqOh2bbBK9o97kyvXe9iBRoyHn5YWg5zdw",
-	"nDVLfWAwx8lIzFfmOZElBdysg4WEBwB5hWQpYPrhQVia9uFobTKrIVELVuZAwxvLva3o2Emnr1duF62p",
-	"O0/GvdHTq2fsOOnTw9Ojk06Dgv0rVXJXm6Pci6oMG3IJpFJVljF/2VKIcVgBhdlGxXexiEqNno/7ftdk",
-	"rX6FjJeQUojzBt24SWX2Zk6N+Wv1/oIXWOPTdoOuLqnfYknFCnrtF1CnmI3fCdhh+yiar3SqacoedFGa",
-	"34s6eu9aZf4SGOVDmvGXWcY+LwTGRoVvu9q7cksNo9t0icFFsriaoF+siaNWFZUhb9JUBraW3YcEVnXc",
-	"XQq5Cq6sTCy50XEAy832y/D0nKWB8TSF6GtK8zzpu+fSvC8lFLx7UNYRXENctpCSexGC27olftcM/m4R",
-	"3aC74YFr1rimV01X5m1teOcda+q65KXI68wU4iHQigHzm40BG7ZOjQFnRkEk07dKsc0O2LqFOWjjEobF",
-	"ltxxWHunmaPAlC/rMoYZDbnml5jmU9hN2pAxEJnIbssYmhjf4SNGpJgxCLK4jmhe8AaNtbUVensxgBoq",
-	"9AIcZx8Ver+KCVOv0Nsz/2xs6vjnrdDbpx/3QXX+Aiv0WgiAnNFktblMyvTAsD26sRLKZvcoIYyb70nv",
-	"SI9KM9BynWtJ5OaPnrqL7eeIyCE9Zy7XllKRu1RSwdIeCqn2mHTWkKv7nHL/ZJciv24swVqbmmuprY53",
-	"4iNboTSu9MpRrqEMOIHIm1JqbymVZchtLosR8pgDuUvWrL51NPkVGxbsbufYg3DyFv+wj8xT3I0NsFMu",
-	"g841GHrA8viD5aHS9Zd0Td04ptc38onXqbS9PLFLsFbZc4UtTBA63vT//clILNMrbKbFFre9iHnRF8pL",
-	"PRvRPE+ZHHIwN+IBZkalUIQQQyJrTJSALlmInK/PClogQb/iO7KRLNWKEax6Q+b99zxbFWtQiFDotbpU",
-	"7JPqNvpZ2Dj9VMp0n9FPr/1yxTlVmi46g86//3x+8Dd68Evv4Fn38uDD517UPzy9/ceiQbYrXYnWzNGm",
-	"/mLHoqjWwhjjTbayAfxInGGjSFPy0LAWeHFn+1KBdq1UdmewNMvK/LVeEGnJ/OdOym9EOoK4tjHV4CKM",
-	"FuX6AE2RUN3rRrd7K7yMV5PE1j37YQum/9rR7gaerwniDCKX2GUKm06NvQsK+dkPhZtfAD/Xh2rKnDxG",
-	"bf7Q3OXkucmVcIdsG0OPizSCFFPheS2NGsZeIjx7XKQteNDt0FcNg9Q2I2ElTZlfqplvHV3JC1fDKwBc",
-	"qfIt4NRAheChn9Ib6FmorAfeBCNNV9ouiaGlSj3VJMYqMJswQm1+iEvd5ya3GhI4hrzIwsZUBaenmta6",
-	"1rV/zebqzEu3jir52yT+4fzi+XfECM7Hn+G/t7HrDpZiKjVov9gcWNE0C3dWgclfmJKouzup8D1l9mX6",
-	"YBUhd7fgNeMqo/TWXY5FDqaFQa/7EGk5dkknpdr+49Ne73Yb5bVY+f0Cr8N3koaEXfg++QoX/5WhpcQ2",
-	"ER8vsmy1hu/fyddXWvg6Do43ES8N4WL5EEc2RtwL2JIHT9gX5AlDorapfCEZVlgalmGiPMsY8q0y/X8L",
-	"f5cuNxA0br82wvX1Nu3jnVGDqq3JHJRkoqWAcaVhBy7r3TobcghqzOkIpOQ415qwaU1qKzzo6HqSa6NS",
-	"mxqcLc2Lq6k9YHLZzCwvKwXLNoz3jTos8972stPr2w+Nq6vicsiNvDyDxqbpOBA8sdzNCXSKtTWUg8Mw",
-	"IpkQ1zZwjvl0ejbhILc+n0Ju7VZ8AC9ryaLN4Htl0d8Wq2vDog2Z/cGbYzxwvUAQWNPJOq4XbYa/Avwc",
-	"zVFAX9UPIjJ1qdeu/oNRi3li6ht9vOrFSLNH1Ngjq8kOuVZlMbcFFXzn621gnmAWFjHWXdGp98QfzEX2",
-	"uIPBUHrSP+xFnj9rcBRZfe+Sqqa2BFEHdvLS66SzRVXa8aHJPfFLYIpAz+BwNw16z5ysLQ97ACX4QwA7",
-	"r+FDdwiW/EDVFIsmqRpNA+4HY+9iObQN+kDycFHRQT1WZ/6K3VhjCFl2yRs2u8IBVGFjzyvJuAJvAzEm",
-	"NCAZnJG4F5u6fooAf4RCUTZ+x/hAYnvj4hKGvP5SIwcb8vOixlgwiRqjgUhApymkC4KfQIqBawCQSiKy",
-	"xHXrrtzqOMJoLLrFhxzXj+3qZ9hpxz5leraKHP+3aG5f+CFQs9Wfk4pMBMoD+CP04U/NRwqdNQId0DTd",
-	"N+jaA385ttZ+SvOkS96K8h4YRZBmmScgxHjIvR02STk0ARHjkn3KW3ZmS59tD3RM9nGZPFjxThObbK7n",
-	"DZ3OweMCc1lwlWbW7wRZoPohUO5d4BvQafXqccctiaSS5DSVkKwJFeG28VG1GZ9dfMbGKtSFz9TtmDZA",
-	"IrMBEDLKxOjahk2HHEOwQXfPYp7sxd0DmrEnD0sSp9k5E3UKT1bz857ECgmqHv7NiGDzf4V83MoJ9GOx",
-	"H/fqBPpdaxBfmKpQ2OLaenQzfWgN+JCp9QX7p0BVKbn4PUWlnb/qsccm1sfKfbXD14dsZ4s0t54grblk",
-	"dOKH1NMkHEnXusKQrwmik+YY+i6B8udu1dsqkeDjevVt59cMBJfOqNaAwqIu3GdLHoRt8N8FdWfwrmMP",
-	"6aHXCN9QDUTvOHtvah8iE9XePcX3tU8a7RoI/YHC0Q92aFMQu4H37dsoDbDnQsNq4M56+h66EjSy8Luq",
-	"FkBN5aoLW6U2Ezeba9SGvGUv1jPCGQLqQfCAGBB0tFIUmQmpbMqUl+UFkHyFvQj/QavZhDUi8P/TbAmx",
-	"+gL2qwDuspcOij+g7Nx/46hAbMWXGwu4NAX8W5pbcLcuOVeuvWolfZQNubnsEu8+xtZJvKROkJlkVrTD",
-	"9N+NOwC6RSBGhPl+l/xVEGFSsGJPjY4rrWVrrdY529hn3e8rW20ZW7SWLfWMPXM9psY0zcSNBQ+DuE5C",
-	"FY1c4AkiRumEo0O2S55DdaFZKeIaxJ4ZEeujy40/BVMLEjJN9ewR88Ybe2l+j5tSs98UUB5r893+4ue3",
-	"FSTjqnIQd64hSUzYdrftJIjpjhvIaKvMomyeOyC3AtpOE0iR+aZvVyP4bFppDDgW+QwMPW2IHpifAyl3",
-	"7fSXzQPf0E9/AdOzxdifaLt3vvJszz2oUIyXQ3GMJyVTdRfb9+cPAds3qAT53Px+pvK5laV/Fwi6Upf+",
-	"ICAGYh+Aqrh+Dv2/daIGOLviK/3b6rYe7gp0ULCMdthcNdWOhgXCH1vBa5PC4t1WtEqTXboe/1kbEK9X",
-	"RfWvIfiq+1I9Pe/dRs9AEXottOOq/X9eA0yYiiViUJk62qgAf4ptke6Q12t5fOBDi9wiEY6m0ctw10z9",
-	"XbwMP7gd/D14GUrnXSuiLWE7ejAGQdSCzWCkemE1IJsG58FW5rvb83YwBw/m+5/DfA8xqL3z0HKF42dN",
-	"41eM5gyiTkDcLL9p7oZhDEZjOkH7wFIzGq3/L/KsM+g8hvtuJh9OoI+gJiYiiQuk88TkmZmk/DPbLZPN",
-	"mrwElQYXMoDd4pB2ytk3sgS22C0DtSA/WfMu52yJIDTuJUgC7rb1bvjvLfyJ9fdiNS52b7aJSX5XPiwT",
-	"qOy09UZi7enth9v/HwAA//8=",
+	"7L3dchu3lgb6KjicqdqJT4smJVmRqYspbcfe8Rz/ZGxlUrNDjxpkg2SPmgDdAEUzsarmcq7nIebB9pOc",
+	"wloAGt2NJpsSlTiJLnZtR+xG42dh/a9v/dIZi/lCcMaV7Ax+6bBPdL7IGPybLhaMJ5djwSdZOlb6T9c0",
+	"WzL9j7FIWGdQeyTqzJmUdKp/UzNGlFikY5JKwoUiqxnLGWGfFmysWNKJOpx9UpdiMpFMdQbHh1FHKqqW",
+	"sjPoTGiaLXPWubmJOmPB5XLO8ksu1OVELHkSmkngqdJkYCJ/EXnCcvkXMqN6SsS+RPqHJ71O0/dzIeWl",
+	"yNNpyoNf9n/3v5mzj0smlSSTXMyJUDOWE5kqJgnNGcnZZClhG4JfnYh8lCYJC36y+LG+4VeMk4yOrySh",
+	"RI7FgnUimEmas0SfWDKHaQY/OhNSwQbSLBMrFtzo2jPlKaSS6CcIp3NmD16y/JolRB9/05dTPqY5pyoV",
+	"/HI8o3wa/njosdLL+jx6/eSYnU6e0pPRN08Oj2p7NEulEvmaiAkpaHRO12RGrxkphm2YqGI5p1l4duY3",
+	"/4v2j4TlucjNYTCpLlN9HE+Tw8nJuD867bFvjunRk+bPXtMsTS7Ny+Gvlx+JOpOUZYkl/sB1SCWZp1Km",
+	"fNr0WfPGpRLiMqP5lIU+XH8o6szpp8vRWmlG0u8dnz755sT/PCXm33oKSghiXwtOgotL92r9696vlYPO",
+	"DQG6jyl345s+hczocsRmaZjNlB+oUpbjJ6kkk2UON55mOaPJumMH7wyOe5u/LpaaK17mmg43zKH0WHUm",
+	"+IyeBx2JawaEznh7pmu+ofJ0PmebdsI+oaktl8XIh73qlOwprKgkOZuL6+ZLJpZqLObscsmvuFgFWWD1",
+	"kdoG4O96B4pHwh+7ZnkmaNKwzOLX8gUSZL4cz8hK5Ff6Iyuaqg0XaZGLZDlm+eWE8XH4S9VHog5biPGs",
+	"MzgqX52MKi1ImJSp4Pr2XBE9ya1f3ig+A09tF5/2pY3iM6eKXWbpPFXhZZd+r20x5Wti5WjjFwxDVemc",
+	"iWWQN1YfqVLLSCRrkqQJiCua5+k1Iykn+vGtX93EGusPlVjj6dHp6UnvNDibNpxRso+XU7oIfdn+FHWs",
+	"wnUp2Ue88cXXzL8kGbGJyDWbSCWR7CNoKFtkg/5CzkCHafi++bVEvhz1IMsMNCXZj3ZgzM7guN/0RSVy",
+	"LWgmyywof0u/VzdV/8gs5coFHTOSsYlqWh1Q/CX7lEpUjKvfKv2+4aq4JzZ8ZePNrD7SJOTK32364JLT",
+	"pZqJPP05fGyl38t8B7QLo2CmkjidsvlL1zTN6ChjDR9yP4ePKhEM1UfK5aqZvxnufmmYZehL/gOOqx42",
+	"baTlrKtUzZA27ZsN35fLxULk+obNWZLSS7VeNCw5+KQ/D8l4QuhikaVjUGcf/5cUDYJLq+uM6sPWn3jH",
+	"VL4+nyiW6/9KmBzn6cIoxN+JFTLS1UxkjEg2FjzR3AWEVnH1GdG6AaFKsflCdYF1gDXYGXT6ehLjGZtT",
+	"Pf5CP5Prsf/zp/7B0w8/9Q6efvilFx3d/HMn6uD6O1LlmnvATBc0p3OmzGRhni+/rc/0Lc/WJE0KpSWV",
+	"RHDWJRczRjR3ZgxZNNyqLqj+nUHn45LlWsHSNocmVdgGf77/nLNJZ9D5p8eFsfsYf5WPX34Lx/jMqG6h",
+	"aZmvG3vBKnkRodLQJkvIaE1SpW/FNJUqh8Mr7aAWkeHpOss1TUqmmsqXbMdFvPQNoeAqigfK5o+aUYWr",
+	"y1LGFdFXRnbJS/+ZGawX+bfgTC+Zi1UET+A+kFQOeRww0uLukDeclm+8tV6u945e9yutPmwgfMZVnjIg",
+	"eTNRqshcSNUl37IJXWaK9Hu9JnoC5aQ0t4nI51ShcXdyjDI9nS/n2tjp9bTmm3Lz3+46aDtwynKY72v6",
+	"6a+oATROGTQEfUZORNcmHxFkAObZlI+zZcKSYk3H5HX61y45VyRjVCp9aEPuWV6OeNk14+bOpar5qArN",
+	"pd1mFOrN5u240OT1PVWzMNGCK8Gn1jJrQolnp7zQw7gZW8v3drfqjR7ETfDfYDPuPsPKpu5pij/S0A3A",
+	"+1szhNdMRcj8lwtNV8BoAyJiInLkv5aiGu+IHqwlVZz496MXIAhQruVCcIk35BycjM88N+RYcMW4Mk7K",
+	"srDc7sQM7ad95XH1edA7Wx3FC180l48hrowaD4BUwGImnK0K21gsM5RwU6ZI7FR3tKrjLok98z0Gu1Mz",
+	"7lQNOb46ZXB/C4F2y21r8Mdt3LrQOyGfysZByk/vZ/dDAglPoJUr8Iz4I8Cug6Rc5rkWlfqCDHlcmng8",
+	"sGoCjAYHKsiIjq/OSOydHuoT83mqFEvMSN7hJTue2ogq1IHlcj6nmlt1ftRarP1kRGIQZvofjpnHROQk",
+	"1hc41rfbaa1lr+o3k6PxU9pnT0aHyfEpmPtWMnUGP/3SGeeMakqFO3/YOzw56B0d9PoXvaeDo96g1/t7",
+	"Sc/9jmWZqLjEFrlILg07kTOxOOg7g7B3E239Qt/7wuWISnZy3Bl0zs+fP/O/07/54P2X7/2Sy/GYSWk8",
+	"jmqmddf6ThaKbESMxqRV9irvv9UmtpnZIqMYhSjm9b3+0xloZGaw0gzaHEzbWYZOrr/55ILraH2rzT14",
+	"x+QyU6G7DYsf+IsHtTw2/4G0XaaKuEveaqG4SiVzv8k4ItrqWZO0JDKBDorrbVguM/aS8/dOta0qePn2",
+	"5m+EemHN+h1ucTjgtZFrBl4Jexc2jlJ9fj/ctzIqct7C2l6OZ+bekLi+jNDThQEmchB9I5YJPjUaMton",
+	"OCIex3eMZmq23vEUZsVb7i7dhZRxFs2U/B9MdmG2Qqo3Qp0XEbhdJh0I4G088toL+znz6rBG3MZ6cbE1",
+	"W5yDB9Rn0EFHubhiOeyDZ+M9KxSQ30KF+d3oILhtRXxyp80qXtuyQ+bBfW0LDhcPCCVoY5h9QFI4I+Fg",
+	"TpfERRw1JpNUmyupAqe9e/kvkmRi6jYGHJjvigDqTttTC79u2aXy8/varNKosGdOIdHMcM7mI4w+Gt99",
+	"ROY006YYSyK7dRHJ2QJ0Av2KWMKOp0oOOeiGsktiCBzHcC+l8QjcRJ03KA0vhJFvv5VYK8eDNw7gPfog",
+	"D/WIxYbEAwLKpDNUGtTZM6sFEQjZGlp4C+rQ26V6O3ln49Q70EJDpLuNZVh6Zz8nEhjZ8OaFkCk4S6uB",
+	"9LLGXzfLzWNdAr5uQod8QtNMXOuj0BZ7JqQiCVU0QsFnXpHplON1LO3zRRGG332TvRh+m/21j+91a82g",
+	"8YDkTE9fb+msyAMgfn4A0GEq3d4DPypSC9z2ovcEfJpSpVmGYSNLoN9jbPq3d38EIv8bh6k+Xw7zbnzV",
+	"PheKim18sfz078jpUtkskIgN+RFnJIblBYcicWkL4oEXCBxyTakzmnjBQLJmasuA5jDiAQkG2bXF6gXZ",
+	"z4Y89gP1blAIyRXqnSHrCyFe2ZyDHcg6mM61kTLqbzSlPmwcpv7GfoisNr245AvQmwh/Bq7LfaeXp0D6",
+	"L/vpF/jmkFdf1XI2Ml4A340GMkIyriKtiUJmg01hsSRQPsX8hWMJOxzinRnKXna+fvOArOOUS0X5mMWk",
+	"pIUQRvMs9e6lufxaxew2XKQhr9H9bV0q4SSodtv2+3ap1JdhqLyI6dpX7KMRoZkUQ46eMJImpEmh1Aqn",
+	"PUWb7IsRcAgravZrQ/h4jO+oYq+KXLAdTrCaRraZ3fgP72fL/SH1DlaT086IyteETrVGDQkIJIacjANQ",
+	"AMGzXk3XOHD5GqFJmacfe5kdMK93jCYv/OTwHTaxlFS+cQeLJ/ezfW48R31XjHspPlkmVkgsY5plhjmn",
+	"OUscU4Bcds1YIbkdXER6K34opxntoh6X8j43q8bFo/XMpi2aVfHsnjRqNxdLhoE0VFBo3JfNngfTqiJ7",
+	"h9FlQqSiuZJDLvQ/xUJ2ycVGuoZkgX1RNlyliyKNcxf+UE8CbaeRmOf3xCXKo/oKRTi71NAxLvx2St2X",
+	"o421U6jqqpjeg/fs4zuXTLrD6stZqFvNI/PoftZbDKgNj0pm61dXKU8im8eTG6e3/FpvBFqqZMkT2A6t",
+	"N2mdv0uMiw1y5Evm7HtMbX1hMl932aBK0uzmLfIf3tMmeUOWGFEtFRfoAFJtnru02x0WWs3YbaGXmYf3",
+	"qZThkGCIGhVpgicMOhL+Wiz0lurs70sLdSIGhb5NiJAMss30XvxQyUreYSuqCc3bpHHx8H42wR/SsjuU",
+	"pCvKlQQyuGI8IpQn/v5wht5aqzaDZ99shksTfs2SlF6YdOKdNqUpJ3nL9gRf29dGhQavSAi9E3F1dSgg",
+	"fsxTxW6r+FZrODdHHfyHq6WYX7DWfLZdax7y2F8dsKlRLlaS5WShpZaYOEEmU8WIZBzdsUYOwSncQeeu",
+	"F3ZtVrwrz9fKtR7U9ia1Pa7sXWm0lT5WuqJrspqlGRCIS0NzrMqOPXZJiZOUJ0Qs1ZCvZgyIJFVase2S",
+	"dxBSDFkIRPBsjWmKmvOPWBF+HGUpT7L1/mwId1IwTEOK9XlRDwq5kxJ1tEir5FJRntA8IZgqhDUgC5ok",
+	"cDjnmRSYJXRmc7BJn7xO/6qvDQyizXyX+ar/gomvrxifqlln0D96etrvHVdLJKLOpwMxT6HsYt0ZTGgm",
+	"mf3bzywXmBJcJBZ5MWw9Nb0umn2fiwXLVaqXbEZYeH/6pVRn0KKcoJIVtkNCfmQy5puT25tz2msJ+XdK",
+	"tS8V232xqfZ3TKAvcvFCqemmnkMr2+ya5Wu0L0bMSQ58+cwuGLAKtJqyefOf9nrf9J8+PXxy/M1x7+nT",
+	"/uaUbuM3bZfMHmEy+a+Ty36HNHU/Zf8nl8bv37IP7i0x+i82Vh3/CkMeWG2R35dD8nAm0oRH5yP9b0zW",
+	"KEU54LjIc328BmZCc3b7cpHiiORW4Qpeemh1Mj/OGKbT+B/zTFN//xKq2IGpl60UgJV4+5YUOXjsTrxn",
+	"S2qIfeuCfVLe4y5jePNbKFJu/LTd0KWzv55tyCkl5xAr0lKHmkwMPDEosVBsvnW7Xonp6yK5ZU4/vcS3",
+	"DGM0p0DznK5BxEzFgf7bgbxKFwdigWLjYCEgB8uWnbSURE0s58fm3FhicnVnNSlgomWJFmtLqPBbeTm6",
+	"A1QelNDKaDLkVBYp9BAdBT/aFk66K7/yUprb8SxId9786Hv2EZ40SaRbHsYM0/f4cJXbmDHcOZQvzAa+",
+	"kz/nCquY6srBTuvdWZvI6HSDDDYesSpJaKXTkcWaqf0KpYxKdSkZ4w2sL1XA7fRjWv7nCRGT9kyvuCKb",
+	"NgcTfGoHXC4KdaesN3HT6RZi5eF4v6jj3fO135k8llyZEHrSTCNL3kppXwGM1zVYnSU/tgnn7/UQ97xt",
+	"eomNO/QDzxlt3B+Z/sxa2TS+8Lt/Kt/rBsEag/sDaiL4rG9nfe7CfFyO4LYX3tkHsUKgti746NblhI/b",
+	"0yOr/gOttzE+ZmBTLJhYZED0NRZxq6PZyVZqOscCEQsHC+3Btyxjf/o9WOZ0lGapWodkBFWE8sJ0txaQ",
+	"XObX6TWTXW1azUW+hnRBY1gvfRiFv0giVpyMcypnZ8bZP9XG1MpYVkPu/HfotJvINR+DWxZeKhdDgGPO",
+	"2H9zOp6lkGiYM/S5YhQykwLeyISU+DZVQ26fBi2Zcc1Mfurg5DUz0h+FEnQ7krdZxVE+t7mkgQL4JRQe",
+	"iAmhIAMSl0z0F2lTvrrkOR3PoNzZJoEBogSZpVMDKbFfzmjdsbUZo6UMAIw065IfZ+l4RiZ0rBCZEU21",
+	"hC0YT7TlQuKxSBik8FQlZsJa+oSf6UdvHPjM5ndwo2+q0E2trAuD+VddcqV0BMtqQrUj1ie6ygWfBm90",
+	"GeetrfpzB4O+2YVXS/+MSC0HAZcKHslIG+J4CyH+FnLa3pnqduSZ5KWSZCXyBCos6NrkPwd3vgTd13bj",
+	"d33eh6esUxFWa53ZxEDDnsw7weqr0EIKfl39got4nXnhKwdO46GbhoXNno1wc3m3q5WJD+MUEjQ+Gwhy",
+	"0JxRiWmxtOBM+nHkSVLRUcYGmq1OczqXQCo5y9aYZMnmXfKGrTRZSxtmoUnCkjOicgjM8CE3gSCL3aOl",
+	"yHcXF98TXEdZNtTBRCvIYD4EbQUBt45YFkQXDCL2ltA8y6BnaiaSCvBsHdavAstWx1SsooEVOHlhbNkq",
+	"4GcN9rIRArkE+hcCAmzEAwsDfAaAd0sgexUgRQ+MtoRhWQZeq8NollKAQmpA+VLU2Vy2omtJYoNUBmLT",
+	"UpVFLwsN+13hIw6bFb/U3yl/+f2cZpnWxMAIowC5AQE8BzcLARoI2x0dOlAorVSdkv8Po3hY8qj/BEXf",
+	"wGbm9JM/j6PD6v1u6Vx1peiNFub+TLkQDwpBm51zzcan6TXjUAo6WnscvEteJsh+OJj7SGr7FZe7QpZR",
+	"m9n+UhlRKZ023a6yqFuJyR5ifM39d4A2X/KJaDq0pGRCbDo4z9jQuh2fprxBGJg7SPCZgbMzIhLLj1mq",
+	"DK7FQkg1zSGDMjBprObdGkTAp25vqS25pJOmdTClUj6VWjGYiHxsRPmKUS3H9XtqXYuRAL0ZY8DFQWqr",
+	"K4U7KsGOm6hzzXLZSFLmx7JxFdjDJnlvB3eHGPlU4Hbe7U3oMsK+/7sFlqhqilZdRbJe8lQZxVyZREJJ",
+	"13vWW185cqlvGC7InWLdEkIbGdX0ywQDrK0oD3fgJiqPMKefdnt7LDhnYz1juduLGJm8HGVifFVYGbu/",
+	"f+s3jRTa7d00ydilCWzv9uZ/ScEvE7ZQs93eAwq43cniqzsfqQvM7r61+oZcZoaf7/Ii+Ghv80V80QFV",
+	"7/RuzmhyORLJ2hD/guXmbG87zq0oA143RHnrAVI+vc32We34Dq/6Afn2b69oqm63WpOxd7kQWdYitcF/",
+	"uSJWyouvEn5ghWUCr3GSClOq3l3/QkZhxh3gxpWtCjLOEncJE1SISjfegCpZVXhfmfPXT6V8pWv3NCyY",
+	"pbLhVLkpngoPAFhAm2SNcvx9a76G8fa0i73eS2ixeXdsLW7j7rSfubXP2++j/Xj7fdzr7hQTbtodCKjc",
+	"aWtcSskdQieyGahWRkSC08EYe2leuEFbHYGd35adb9pCM7/g/hUZTSH3aSmJoEsu2CdIW9YGuwf5Z2uu",
+	"vL9Z5L8zwj7RsQKvGTMp8nlAnW2VFPfrJsT9OmltuzqL7y1NqkI8LsPBO5kQAb0xU6mSjgVo7hMlSP/w",
+	"lIxnNKdjxXI5IBlTCOiZpNNU6f8XKsKkBjkWOYvIbL2YMQ7leSTuxuAfglKVbjfuDvkbcBqBgZakkwnE",
+	"srK1NpdwaDKmEu1a/JlxxLwzPtfNzggfa//84O/04OfewdPu5cGHX/pR//A0hLhvYYNCO1EgGvHCl3Lh",
+	"4HQsUReeFgjSmXZCvf2anIaXe1d+Y0JBtVdAgXdK3jOelO62mHgYoPq4aiCgtUv/Zd7JmwCVm31zwFvV",
+	"M86XvJTOXonSrGZC2g5R6N7TMp+Nlyq9ZkQJEYp0tswNgu8sIbK7h+z9TYnthiTN2mrUayZyZiBZSDpp",
+	"gJ5K952PczsOh/1vmhOU7Jm3TL6peMY3XY+odjdKF0YGrsoto9hNx/keapKQZ04akNGnmla9goX9Htqf",
+	"KUH9PbtmOc3cnY2sYpVauJY82SELvcLEQ3rhPOX2D/eclr6zPuIChG3zXM31rvMjqOAPsiMMZU9ElolV",
+	"yqcYpIWbTpYLLLjZNxO6ffqUrWPxN2YjP7pjMqkvmGY02YPQSJYmiylwTvmy4DM0K+4AwLuNGOP2LiBU",
+	"m7aUXGpXoedDgUKhdo2EyBjl+O18U31pOBJ0e1ZyS/n46wtFiGHLTeUi7iSo3nYUA2le0lK0xq2FF4h1",
+	"4SDccS278itUnvZVN3M/ico+LRe0tb3Wo+wjCRkB5oEugY5bNmdPb66mgtixUa0cIDZbZDBOgcuBfgBz",
+	"jO+gK27JI3fyyHVV2B897qbA2IW3zC26byFUIZqWnDq/77z/L+e8oPCjPW+EApCS6WDhWsCkxyRVEO8+",
+	"4yxjeew9rd+nuS3KBhTBhebf3XtJ3G6q0n04XrHixWZvuV3aZDq9YzQx6mmjX5bxZCPFVCGfI7KCrGED",
+	"s2EIyiUqlo5Emy77PYpqCu5u1nEJLXmv87qzUdQ+DrBL8Ws9dTaohQgyFURwYiJOX3CZjh8K9BZWIYzI",
+	"p+rtWsM7A9xZ1BLeFmViJ+Gn7Z+mI6HgAnDFVAhyMiDxiE1TzlM+jclXm+n7a63A8CQmX4HabzduyI0I",
+	"A+uLixUR/GsickK5a53OjT+4QAzwvmtK6Qvf7Ffut8+MJ597n0uNUftPbr4OOmrvaqi1O8jNQcxfARDk",
+	"SyyWbHsfCv3pNvfB4iEH/bSUJ2JOkBqgKMC0wobqmAjBlxB604DoMKNiQQHLWFuw0IlZ5SlLuuQNY4k0",
+	"qOiovrcJMNRocmf99T6JuK691oXdNnOmyYLx9MQ7OznvAJbzoK3+wbXV7ZzGq3cNFCGmklyxhSqlP5sc",
+	"UZBZJEulcpVb9tCly6It0/UVY4vLiQg0Csc4ppg4iSu75E2BtANAHqaHgWY9eKBzTK7WSpNxG90+iaCu",
+	"t83pp0s6LSU7luf82gW5ssRiywJJTcVmgjrqP3nyzUnFodjbEUMKrmeWsOJKSqg6AFC1Ip15rresDjOl",
+	"mZCJPBQT33M1Gv10uRmrpu3072WCN5tugynq3i3UZS+MEmTEAtfGA+iyJY/zpVT64YZkkD/PfSE9g60F",
+	"rOV3en12WcSXcJvub76hy/U+JKPP6zXbYsVtUfcERIyT2Fg/WEscMQlVe84Qec8UGgV7jHtb7ChQAVU6",
+	"D1d272gabdLftA1r027OyD/+53/71m3kbMZb79pBMAQGaWf1qw/9y0TAI4RVOUV8i6JeAWCe6NJNK/rZ",
+	"xuy229sD29DzPHoI27S/qaFpPh6ceGmExqJJ01e2VDRpe82GiiYvTDrpNoRTxT6pLjnna8SZJj9cvDg4",
+	"xT4vQUDTao1c7/j0yTcnt8Yt3Qgysjs8p8/4sTh6/67MUoZ3w8zcMzCLovHNnmfSJhkVU/X0FTaPt7+t",
+	"+3Mmn1X7IFbszi/R2bwt6HVf9LXRIX3x64cUSpn4DZvinrlXet8d/em3xRmyGTM+PZZubc0tX/bZe878",
+	"ouTHrsw/mG21GT/wfG8u/J2Un7tnG22T+6Gl7cmpfW+u5s3ruJtXeWfv1v0nhIWWFj6iL8c1F1zHIrkb",
+	"0t3e0OuKgerzhEzE8TJP1fq9Hs6oUozmLA8phIic44SJni9VIidTeg3t1U0KfdFBPT43aC+m/6rBPxc8",
+	"W2t2D2uA5Df8pJvgTKkFNkBI+UTUp6LJ6SO4KYlJaIow4dQDWMvEFFq2AjxNd8iH/J/+ify7GNPRMqP5",
+	"Wv/hgDx6BGf06NEAQNoAheVAT68YD8Yp9EbAjED/OPjLtRpJebnPbERoOSwz5MTAY1CFuhVAmVWRKUpQ",
+	"FBaGooo8EYEtbZpMGPOKkpyBfqE/BNFISkZ0fLVcdMld6kr0Bhlfj94ibQCQr2izAQDRT6wDg8VdpZoc",
+	"CouQW5QQPTkzHpV60m0Kr7qksEkA5Irm+ZrERomHXZeA3jKnC31kuPd2HW+d/un8EHpNqZKlchanBw9I",
+	"LyL9iBxG5B///X/2J6AKHFzkiMBdBHthJT7KCdb4YLbTVbpYQCeu6mQsu9ez2Qpr7aWMOJS+smZt3tRT",
+	"MWgPmPau9QXzdctbgeyNCpYjCRqAew8fxcSCPI4XY3MP6qf42Zx7hCzUHx/PhJAM+3YSUzx1xdhCwpaX",
+	"xjPTeo8hSz0rPYUsnbAQGCCindlur9NcrCQZoWcGgHpYBSDQzhZaOuuZWeBAgHMyXdZNY1lsMqonI9lH",
+	"3J5tXi3AUXT+UM+xVSGgl8qRBqYgREAtQmE3B6ik8mZtpvHMI462R+XpD8VRuZSKLUel+aIF7DH6NNrK",
+	"NQQfuOGZWJFTMoJmAhPNCNPEwh+S0XJ8hXSpf/acfe6HIbf1YcaXdXR4MEoVefHm3w/6VK+nAK+0BrxF",
+	"L4nIXCTLTJDDJyeWvZ9jtwL9XwjPaNweevj4sNeLkULioZHkw86ADK1vZNiJbf8Dg50GNzr+pfy0gZ8a",
+	"diIyBNA2/ed//Pf/6f+0dw//cmM+B/YuAEPChcQ+uNaHpkfoku8tIlvCxmnChny0NoCRZ14JWipLoH9v",
+	"XIMRA9Y2puMZsJghv1gJGFqSMeVQ32rkAl8TmiQ5k3JA4qLtGvnquHccuZZruVgq9rUt4amCpsHTTyLE",
+	"HoVHTU+6CKBLNU2bhaf6bujXv4ZZ/WDB4/Kif8/Hpd5xhyKJxGZR5rx+FRT7e2niiivAcnGXXKRztLOH",
+	"/N2LZ+To6OipvlI/XDzrkpeOjHPmPFSH//nkiPzjf/5X31AtvuDcM8qnSy1e9KZBcAViLcb5ixtbQrKB",
+	"FSZivJxDloUhfAOBILsk/tvzC/JYKzExkTPNqVTxfgWWVd9fnlhS/jHQ60j/dE7i40+fYsDuQXp6BJOg",
+	"Cjxoj4rqAiw40LuJ6fiuZwT2QLG0g521HxkO+MgONOQAaw5ta2CyiPFGpNIftuez5CrNMDRfyowQeeEi",
+	"l0ypDCSZlgPxEz17DDgLqYa8wF7w1gRizXwxdZ/rotL2OtwBamAOUZ9b5Lqf4IU3c4ksHzd/xnlbkwP+",
+	"CMqI6z+O7DMGID2T4mFnoKk8OIuF330FB/C/KpbKNuq8KE7fclY9GBCJRAm+EgZlkWUTSxrPXSxizJAk",
+	"rHTCzZMAOesLZ7OIj7H7AnVzwiNEQFOLUoyzBkFatB9y6W76u/ooXUqd/1V76sWH7Ek0f2ieSsmKpiZD",
+	"7uKLpQ3z3Gj6ttgQ7JiVJZq/i3M9z9KBmMJVnMCQp0jjIDrxmggOcVYADqVzNkCGSL2NsLpcRJY809LF",
+	"+zaGa+n4yhBThXQAOGXMuGQFnHnnfKH5Njns9jpRZ5lnxgCSg8ePV6tVl8LPXZFPH5t35eNXL589f/P+",
+	"+cFht9edqXmG8RqVMWsceQBjg06/2+v2IMC0YJwu0s6gc9TtdY8w+XAGVt9je5r2H/qP0wa/oglCqlnO",
+	"GIGggxJ2g4FKHz2CPi1aa8EOn67co1BNtCWRlA2nr9E0tHK81DLIMjKJYscRH6p+kTEE15ENlhcs7qyg",
+	"ylQGVOwA1v5qyK3GbfllqfFO5HNQrVwUkKOx63znzArXdk/Pv0ueUcCVMajacgZiCSEUmfKssJLJOd/E",
+	"ctJJZT7It2Gj7P5BajvYVcXKwEWsrcGlNMDbMI0xhJUZx+RAn4QLhQYyyOy+DnmqiKQrc/Y/Al4mBwjF",
+	"GIQd1Ae7Xs0RiVc0VfGjR6gwuFtuhhsQakJZns7mKomBZwy5owXikwI1bbsoWE6me9Um4uiSV+kVQx6h",
+	"JZ230UMeaDLo1mcnq2kcBNew8xIN9VqLNPvoGTYhQrQRLSz/ZdjxhQB2T7SE4cgHXQx4I0CJA2rU+u+1",
+	"/oaV9CyTTB9pKq02nQkpDybmjqL9AA0WtQ1urpGk82InLnyiRYlU8LOv4hKKrVZMfcLQ2zYV8OjXOBKu",
+	"Rv8w5CNGVnmqFOOmwZq+2ZhegnaZPpkxXUrmM1Mt9HElKl+qGdomvCA/LR01nUQedZCZyLT5YtQ8Q37l",
+	"sJ9HirZtoyZDQ3R67/30HsP2PSYAJq0/iLlbJTulXI/oKj9S18S7i8okZN3oURHB0ig/1VKRM3ML4N5E",
+	"vt6IkTT9d6M7gXUB+Rbu8hvHXEH1LAm3vxryd2j6GEiHGRtfVYu6B7Z4xePcTt/KIzuwRTeOoyGPA2DE",
+	"cfGkoSj4/nut8gGidJaOcurAdRe5+KT/LdOMca39GFqm5G/PL7rkwskfvMr6ri9yNjGlZd+/fX+h92QO",
+	"Rqdrdqu1g42dayExeqLNXZ9AU6k/6tx12jo0ip4UoN1ozoHVyBMsB0jnCBxsD82G1HMGJpvmXKilwMqx",
+	"JM44GHE22O4+E2OazYTE+zbktgM2+oRgBUUrXiqvwF4ckMVSkYtX7wF6MxfcmOSojqATNxX8ZdIZ2NAD",
+	"KAbWIOsMfgq7oItHHoMX9d+0Jde5ibY+bZ0a4Jjfe7/JVI8CVqUBuesMinz9dj14i35aW9cCmHxtFv2a",
+	"frK4Cluf/ZG2G7MUkv4QdXImF0IriHqBh71e0zrdc/YooLfxcZsXXqLpbaMa8Fp/+2ul5uzw0tH2lyrd",
+	"uuG14+2vvUGBeCHM4vDFp60345lFYdfv9VvsCZLLhUFzh7dO2r71dqneTlwd+fFhi738Tkj1Rqhzg+AO",
+	"r7VY3Tuq2CuD7H4TdZ60O22D/w4vtD0yv7U3vPjN9hffI1r1i2WWYWBqOZ/TfK0ZAr3yJOlXf3t+8XUn",
+	"6ig6lX6yl+x8uIk6CyEbMiFA0QF9lkrjlqlaPHFUqLeePwo8s//6/u0bcEB1A8JpyK10SgDpoZBNIHcQ",
+	"IW8uWXaNuHnIw4ySBlIJ3Hq+mdol5wZYboAaOmhr0GvbVz6bumFHNT2npYqihWNZR2mSEd8L6OhgBN1f",
+	"RbLesY07qq8AWe/O+gfsvsu41/10q6KP9hOqNVoAXFtA7FIYv3940nNNpfs9F83ugFJjcT87g6OeJj84",
+	"jPLcPKywpkmZ9KRNE6h8VX9Ln6iXxeNRflWHPwvo8MRX4duv3n7vePNOtG5bX+kqflOOQ5sUvgf51Cyf",
+	"TltwcFzUhWlU8huItaP2kxTiFbQogfeetDkB18jkNUtSerFesAdZer+yVIunJmF6E3k+Qesih8yboIy1",
+	"pZaex9dm/WOED0weDBN1yY/W4+OFJcHdPMb4/RWTlbptkJt0yEHAWSaopV/GIPuEM4JmJA5eGhnYNA7c",
+	"EDmgBOMZ+vkhNzBxhrWmGMbX9jW6NPSbyD6NmNXmR2w8h4RNJmysiOA24IG/ukpwa/sNubVnXPUDxvH9",
+	"ZFjwLVbtaVgsdv+3rgLvsZKNHZLf1SS4Owlx6uefOtGD5fid414nKPAgpF56wSv474zSLMPEcDMMAwjv",
+	"wDhOSLtxag+1ll9NwAXtBdkOu2aJurYHFXldyk7ufDM5Gj+lffZkdJgcn570imKBQa/Ib3Op/ndaPCTd",
+	"wQgB69w81f0jCWXwYLwR6gW0CruDRH6QrH9KyWqvkCf+2gjWwoXeLFpfg63hiVUlCHWOesgHXEHj8Rzc",
+	"7w1AxoGKNWIKy7xYQyptRmUoVPJSbTA4JXqeQQpCqoaZrzShUDR6wZk8YmrFGMbzi/w5MQnXtQ02y0g/",
+	"Bc+KVCNh7yQ6teyGfXI1bBXchNTEUKq++pDQlbbm7E7S1m3JNsFhSQoq++qCMyCyNwxyDBaxLQfcaNzC",
+	"M53D3uHJQe/ooNe/6D0dHPUGvd7fdxFHtYLNexHCEO4vrci3ie8iTqsFhg1y1C/p/EPJUqtGPIjTB3F6",
+	"S3EKZcY7ilJl4HqDWSs2pWRlMMF8PDCeyEGDfRdMyE6lsTXR/oN0/RRqn4ccJITUwi0shksZMC4nxgAt",
+	"kXPIXjuzeQgBQRsSLrjSEfMsujuF7wL9M52EK5T/cKStjJPVjl8iHmlTq5nql6Gj4SKjY2bTgdNk02zQ",
+	"rmw7F1O+9OH+bLy6nRvy1NJpZ3BocJ00OdXFah/EarQ3qfVHMP7eMZrsSV793pmy3ooSTy7x128Ny9iR",
+	"xy75dk/gc57Iaq2CZnQTkYNjza+4qaeR5s6PCHlBRUROgmuuVMdgfYSQjxPqMoxOQxeOM7VSkPBZ5MrN",
+	"aD7PIB8+VWSSckC/q/cVD/rSlnyv3rTy9u4URmp9zZsLfO9Fy2Y8Cfj6Kqu5C9tqrOptYGAluoQMEz3D",
+	"B/27Sf/+LTTpB4W4phAXZN6OZScC2/dtVIYp5owpYYtdStUsPIFgfL52ARTZJedZRiZpBs1HbFGRl43o",
+	"KhUARpRwgUXDQa1Vz3Arf1Hsk3oMKe4FY+kMOsNlr3c0/n8SMVbrBSP6AfgTwx8gFx7/AOnw+NfH3p9L",
+	"CmG1ZXeQceituhOb+GKp2qsD7wx++lAKGJZJQpPMio1gLzziw8M3lDdjNFOzn7cTX+EwVIi/CqV6kuXX",
+	"TNp2LqaQGDx9Jv+eUHnlgGoLCiPnJP7u+fm3MXj+XJorzdIrFrkUcyBVkQTNKJx45zZpCt/Bq+s/G3W8",
+	"LB/dcvEvTURh6/g3UoRqaquPJWgSmSPBfvlom1tnNeVFZnPhn41sXZ9e/JDb1vORK9GQTKmUT01QdsXo",
+	"FeNE0glT69sa47DSO6tNdr+c1pQU3X4GnYlc8zGge+md0JzrY5ZCf5fMNeAPd9M/7j89Puodh1rlnx6d",
+	"np70Tit98A+fADpjqMV9/+To9Ljavf60//Sw3pf+6LDab16rfX4f+f5JrT88YFN6jd9t46ZyT3cHK1Zq",
+	"2A4Q1aVO7Cff9HunpyfH9T7rhzjuphbqhyeH/ePjYHv0fq+h7fmTWjfzw5PT46Mnx09Oas3K3d7XO5Gb",
+	"VZebjJ/0As3DYR03AW066iy5Jmq8vrW6sPa69ks+EZu1a6hz/r34Br5oluuY7AsoHacjJ76QrzYw2jlT",
+	"edpC9VvZMltXe7TkSkYOAoN9guKFOYW43Pe5mDM1Y0t5prUB+djxPNmdJwAdbVL1CU6gO+S3Y592/u0U",
+	"Q5cBUmiGoO9dVi4H6R/Ct3ZU+cxkHuh5r/ScTpc5QyiDgq6a6NmUrHatkNyiQFS01X99//ZNTVMMWSLw",
+	"hn767qLbjlYOLVYqbytMN4wMhV0rq6BNQUq1H30wUMwhbiSmNUV7cjdiwhCPLWRsT1b/cf761W5kZedX",
+	"cDUz8wEB8rkNL3ugEHuO5jyCFGKRFB5jCdqlTH9ujik+K2oqvGJyMCSCTe4qiEke2JT00mMji+wkJBty",
+	"4xQP9deUKQAxYLorVtlHtlhEC3dIu7VyHVNYEaYePmOLdJdcDTmWfltUD2zEJ0nvtjYQjGpQppJ6NHJz",
+	"nM/hPGkDx10AOROLg35DmK9oNlN1YO8Y9ouCR+wQ08qdCUMzsUCHv3qwccmr+Tzwl+PDuwYFvZPcFhlc",
+	"3pG7fGFhwXpK6B87Joi0XuJmDn7N45cFlmyFZZp/NEcGoUV7GdVD5AYQoN+LtJ1bxtkDsMCoBIDgcvEQ",
+	"Csr4fzDZYshv356ePE+h0LrU0BmWb0u5AVzKQuDkiEXt40FI9jF+9GhrsUHXgNmYLEeDJNfQYdl+HDg0",
+	"96QMVEjgQP/47//Df/2//B//8799k9WpGartSVKALBPB/faTRf/jIssTMHEKeD4v/gkD58uMWTPRIQIg",
+	"LtM5d6h8RWnDeJkDmIlp7VAMDOh7SXzmpWRiak1sxNAljuWKRQCZyYzv4bEgPg8gFQA20/OiYNxrRoDJ",
+	"rANDW+k05TSzfaFNFYdrk4xnky+Zg8q6glwfVzupZyIwIdQiyBtoza9ildMxW1C9Zptrq/8CyUmx60Ct",
+	"byfFzoIVIBnJPl5i8Bqhps4t9pFLWgW8Brud+vEpXdhnFzRX4WVThT+m0n3c3jWoclnRtVMeGGAUFsCd",
+	"BnGFkBhbcMdEsSyzuVRehX4qzTzcXpIN+ouHA+X884iLpo/Fu1sOAerRowoQUwAMqgENx7l86yBRQ67v",
+	"a+RzPnt5kc7UKtWK1vtlgYflSn31UjzkM5h1zD4t2FixxKGjSMv5sGt8cdU5W5Xw2MvwBsX9jBGb9nJs",
+	"ivjibh33awV76646ZE4YEAnzfdtrmSLE65kDuwjopZDCDUnUdbQ978v24MyH9L5JBvx6XW4BbmuoAqD4",
+	"SF6gPzhdOVWWUYrcXXv3Mb52Smp9egGF1IqmuyRnGNlyKUwjRqdqmR5/hy3qdQq37k+/GCe59KZxYAEI",
+	"oerJ6zLQGXS+Y1kmID2vLMm0xXr+/BngP3hNFwuFuYSUbfIt2EdUDUO54by8uuoMqgM+6Z/cJR3FdtK/",
+	"zxyUogF+qbz63DCBMweh5HevmdKUV+qpQaM+9BvqGxvDdtUvIjOtK7caFPSog6y2XhCOfEOtRKWneonj",
+	"IzNTszQHNsvZKrSUo9JSbPOju63FTvsnf8NKi0Xa04RsHugXDzz5xj5wrOk5uDG40JCxc3gP67mL8eRo",
+	"e5PZFOSHtgoH8A1iswQE/fxDZSpZJOp9ZCq1KYU33yuXwh9uf+8cpG/5taPWn/vtE6NaLPE9+/gO9M4/",
+	"fCoVmKHE65iy1bLdrfzd6UZ++btWfx49woYu0uu2lE6M2TNPpUz59NEjUCGd2uspZuEC+QIWHc1Q7wVn",
+	"iooF4/p5gy0+QK13EyR7FARYLxInLGC6xVJPJcKpG1BJo3vTTIohB3REtBWUNU1t1YWHGWwMYtfnNzWg",
+	"9fakonq/ZQ/+Hixk/QoWYFikWtZFJGXvO2NxDbA+TtQ7cEiDp28sBK3KYs4ygqWBJmxwgc0JuA1GRULT",
+	"58CgqVdbQGDXBn2CdstADV+LJZyOgY8DJ0Za79etH8sZpuJRVXTuNtlReke9yZXxC+xBokZDzssLQc9v",
+	"4DhrlvrAYOiTsViszXsiSwr4ZAdzCi8AkhDJUsCoxIOwNO3DK9vkbEOiFnzPgeA3whdY0XEnnb6ORFC0",
+	"Wu88mfTG34yesuOkTw9Pj046DQr2r4RMUG32cy+qMmzIJZBKVVnGfHxLIcZhBRRmG2/fxiIqNS4/7vtd",
+	"wLX6FTJeQkohzht04yaV2Zs5Neav1fsLXmCNT9vdvLqkfoslFSvotV9AnWK2fidgh+0DBKLSeakpG9ZF",
+	"aX4v6ui9a5X5C2CUD2nzXyYsw6IQGFsVvt1qScstYoxu0yUG58vixIJ+sSGOWlVUhrxJUxlYbAYf4lrV",
+	"caQp5Cq4Mkmx4kbHAWxC2//F03NWBpbWACtsKDX1pO+eS02/lFDw3YOyjuAa4rKFlNyLENzVLfG7ZvC3",
+	"i+gG3Q0PXLPGNb3q0DJva8M7b1kj2iUvRF5nphAPgdYimK9vDNiwdWoMOPMURDJ9qxTbRoGtW5iDNi5h",
+	"WGzJHYe1pJo5Ckz5si5jmNGQa36JaT6F3aQNGQP5iuy2jAmL8R0+ZkSKOYMgi+vw5wVv0FjbWHG6FwOo",
+	"oeI0wHH2UXH6q5gw9YrTPfPPxialf96K0336cR9U5y+w4rSFAMgZTdbby/5MTxfbcx4r+2x2jxLCuPme",
+	"9I70U2kGWq5zLYnc/NFTd7GdIhE5pOcs5MbSQHKbykBY2kNh4B6TzhpydZ9R7p/sSuRXjSWFG1NzLbXV",
+	"8Xt8pDaUxpXeT8o1SAInEHldSu0tpbIMuc1lMUIecyDvkjWrbx1NfsUGHHe3c+xBOHmLf9hH5inuxhYY",
+	"NZdB5xpmPWDT/MHyUOnmS7oBBwHT6xv5xCuoXENmAF2vtcqeK2zJg60QTD/rH43EMr3v5lpscdtbmxd9",
+	"zrzUszHN85TJIQdzIx5gZlQKRQgxJLLGRAno+oadIPRZQUsv6L99SzaSpVoxWmAR3cbM+7c8WxdrUIi4",
+	"6bVuVeyT6jb6Wdgk/VTKdJ/TT6/88tsFVZouOoPOf/50fvB3evBz7+Bp9/Lgwy+9qH94evPPRcN3V7oS",
+	"bZijTf3FDlxRrSU3xptsZQP4kTjDxqem5KFhLTBwZ/dSgXatge7OYGmWlflrvcDXkvlPnZRfi3QMcW1j",
+	"qsFFGC/L9QGaIqFa3T3dblQYjFeTxDa9+2EHpv/K0e4Wnq8J4gwil9g1DZuoTbwLCvnZD4WbXwA/14dq",
+	"ypw8Rm3+0Ny155nJlXCHbBudT4o0ghRT4XktjRqevcR2A3GRtuC1IoA+gRikthkJa2nK/FLNfOtoYV64",
+	"GoYAsLDKt4BTAxWCh35Gr6EHp7IeeBOMNF2WuySGFkH1VJMYq8Bswgi1+SEudZ+b3GpI4BjyIgsbUxWc",
+	"nmpaRVvX/hVbqDMv3Tqq5G+T+Pvzi2ffESM4H/8C/38Tu253KaZSg/aLza4VTbNwpyCY/IUpibq9kwrH",
+	"KbMv09etCLm7BW94rvKU3rrLicjBtDBojB8iLccu6bSEVXF82uvd7KK8Fiu/30YC8J2kIWEXvk/+gov/",
+	"i6GlxDbFnyyzbL2B79/K11da+CYOjjcRLw3hYvUQRzZG3HPYkgdP2BfkCUOitql8IRlWWBqWYaI8yxjy",
+	"rTL9fwt/ly43EDRuvzbC9anPsS+bM2pQtTWZg5JMtRQwrjTsKGe9W2dDDkGNBR2DlJzkWhM2rXZthQcd",
+	"X01zbVRqU4OzlRm4mtoDJpfNzPKyUrBsw3jfqMPm7+0uO4siM2zEXhWXQ27k5Rk06k0ngeCJ5W5OoFOs",
+	"raEcHIYRyYS4soFzzKfTswkHufX5FHLrbsUHMFhLFm0evlcW/W2xujYs2pDZH7zZywPXCwSBNZ1s4nrR",
+	"djg3wIPSHAX0Vf0iIq2XekfrPxi1mCemvtHHX1+ONXtEjT2ymuyQa1UWc1tQwXe+3gbmCWZhEWO9K9r6",
+	"nviDucgedzCYYE/6h73I82cNjiKr711S1dRmI+rATl56naF2qEo7PjS5J34JTBHoGRzeTYPeMydry8Me",
+	"QAn+EEDlG/jQLYIl31M1w6JJqsazgPvB2LtYDm2DPpA8XFR0UI/Vmb9id+EYQpZd8prNR/gAVdiodiQZ",
+	"V+BtIMaEBiSDMxL3YlPXTxGwklAoysbvGB9IbG9cXOqJoL/UyMGG/LyoMRZMosZoIBLQaQrpguAnkGLg",
+	"Glqkkogscd3nK7c6jjAai27xIcf1A5NG73jxlulBLHL8T4e64PkhULPVn5OKTAXKA/jjWv9naj5S6KwR",
+	"6IDETAZV24G/HFtrP6N50iVvRHkPjCJIs8wTEGIy5N4Om6QcmoCIcck+5S07s6XPtqc/Jvu4TB6seKeJ",
+	"TTbX84bO/eBxgbksuUoz63eCLFD9Eij3LvANaMt69bjjlkRSSXKaSkjWhIpw28ir2lzSLj5jExXqKmnq",
+	"dkxbK5HZAAgZZ2J8ZcOmQ44h2KC7Z7lI9uLuAc3Yk4clidPsnIk6hSer+X1PYoUEVQ//ZkSw+a9CPu7k",
+	"BPqh2I97dQL9rjWIL0xVKGxxbT26mT60unzI1PqC/VOgqpRc/J6i0s5f9dhjE5tj5b7a4etDtlNLmltP",
+	"kNZcMjr1Q+ppEo6ka11hyDcE0UlzDP0ugfJnbtW7KpHg43r5befXDASXzqjWUMWiLtxniymEbfDHgroz",
+	"GOvYQ3roNcI3VAPRd5y9N7UPkYlq3z3F95VPGu0aYv2BwtEPdmhTELuB9+3bKA2w50LDauDOevoeuhI0",
+	"ZvG7BBdATeWqC1ulNhfX22vUhrxlb+EzwhkC6kHwgBhQf7RSFJkLqWzKlJflBZB8hb0I/4dWswlrROD/",
+	"p9kKYvUF7FcB3GUvHRR/QNm5P+K4QGzFwY0FXJoC/i3NLbhbl5wr1y64kj7Khtxcdol3H2PrJF5RJ8hM",
+	"MivaYfrvxh0A3U8QI8J8v0v+JogwKVixp0bHlVbJVetO74DfEzls4RXvV1sgF62SSz2Qz1zPtAlNM3Ft",
+	"wcMgrpNQRSMXeIKIUTrl6JDtkmdQXWhWirgGsWdGxProcuNPwdSChMxSPXvEvPGevTS/x02p2a8LKI+N",
+	"+W5/9fPbCpJxVTmIO9eQJCZs++Z2EsR0ew5ktFVmUTbPHZBbAW2nCaTIfNO3qxF8Nq00ukQA/86gow3R",
+	"A/NzIOWunf6y/cHX9NNfwfRs8eyPtN2YLz3bcw8qFOPlUBzjSclUvYvt+9OHgO0bVIJ8bn4/U/mllaV/",
+	"Gwg6T8lrAMRA7ANQFTfPof/3TtQAZ1d8pX9T3dbDuwIdFCyjHTZXTbWjYYHwx1bw2qSweLcVrdLkLl28",
+	"/6wNtTerovrXEHzVfamenvduq2egCL0W2nHV/j+vASbMxAoxqEwdbVSAP8W2SHfI67U8PvChRW6RCEfT",
+	"6GW4bab+XbwM37sd/D14GUrnXSuiLWE7ejAGQdSC7WCkemE1IJsG58FO5rvb83YwBw/m+5/DfA8xqF+B",
+	"h0qVMzpvZKDvHcJBGXsezUyw5Z2RLbjLZ+eIKOcMGUmkENwlsRfw3VIb7vk1yw/eM67I82s9fcBxXuYY",
+	"4hz4YFg+EAF3kUt0EXTJSwWFmbKwYWC892KZjxng8I1ysZKASqNfR2t2vMwzcvAGLdnPhOlXyGewIsln",
+	"8nnIPx8cHLj/6Uccej/5jIU+0AEJTaT4b88vSJOPBLMIU+7h+0farNZWcpZyRj5jhZAHLlig01EypYuI",
+	"LHnGpCSUxNZ+tvHxLsHZjelyOlMHy4WeX8lYj0jZ1P0MXXOrph38k3FlO5xqAsF4sPUAlOF4kAy4WDkK",
+	"MBMyaIFoJGrbG+fn5v2ZxL4pEZjeO5ffoCc1oVLZoD/YnDlYCQOcz1jMmZHNqaza0dUPIZ0KyXzEopxh",
+	"RqGZJ8tzketZoJdhmbOIZOmV35OAKAGY35iCCoiLn/1dY4C39BlD4GMxh04/OFGKqPCGEmeM2xB+zmCx",
+	"lraVQJk/ETnpP7FpBUCs0FHAEOxoqdyMMS2WxAiX+fbFi/fPL7ov3zw7f/fm/OLl2zfxoOiyh1sIr0jG",
+	"eNmNBJdfn/iQ+44I8tVF0eYAEn3TjJWwqr0WQ92vjX7io8GPl+h7wXPKrK9Ms4P4FZXqAC7uwctv40iP",
+	"Pp65m0sSYRIA5pJl4BnUG2jJc8RmKShIJbYBuQWIz+6YxpDjORgM/QvXM4GsUi4J+JTK/kOfNl21j0ku",
+	"aUhEHq0hkaZeBhT0IukxHZt1K0Fl0lwaP29YOTobcqiQNIzPXbDINgcTyyzBpBFJ08RAu84w9YOM9LGP",
+	"l+gC/QEyPgr3DxBXRHI2WUqalX2epcDaihNUjMCb5zau0R/oOpYEHIJ4pEX7jcIdSILeQJPXvaI5EtTa",
+	"THPI7Y2AZQwCWd0+Eq6jTpPsHIWPKSLxshDnMMSQU+tMRbfibKk0pa44ZiJpPoN4Ei5tBjexS55hT1tk",
+	"lUU9mCGVokJK3xFpcmn82+QGVPSqiLRCKpc+HtvLK50zXKttR0wyIZkLmpq2ul3ydsG4ISppOh8QOhea",
+	"D80YMc0riWleeUZGbC1wxmmOiT81StcXKRM0aXCT4rf26yjVigBWY1v3/hlC1lZ4iwHEg41J78O/uosH",
+	"seaORY+7YQOINnUNbfLMNJFbFfMsra2x/vmkF3XmKXf/XXe7fmjX4RQmc1CojyVfJqhxnpXWgU48aTIg",
+	"x/1u1T8INYL6eprjHHKtew3IL0Oz90PAnhtah9ywMxiiy2/YiYaFOQd/R4MOfpDs47Az6EVDz9sHz4R8",
+	"jsPOTZspOt3Km6SnYQ3Bwhz6DlH4Ym08/bVO2W5s1SwRdzYymXmeAAcBSFd0TfCWG8734Ph7cPzdvxH7",
+	"HrXde3P9lYF5ftG8csRoziBZEnwyYEM2NXEsiWb9ZKWHqmapyzzrDDqPwU1lJh+u+44AyiEiicv/5onR",
+	"GEwt+Rmm1WoVtSm4XenLKAPs3wHElotGZKlHQLeML4pusA1juRyBCPWFoq4P2kXZoLw/bpEGUx8XQaRg",
+	"Xq6epggsW22mstM2iQYhk24+3Pz/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
