@@ -316,6 +316,7 @@ func TestExamplesFitTheGeneratedTypes(t *testing.T) {
 		"UnregisterConsumerResult":  func() any { return new(wire.UnregisterConsumerResult) },
 		"UnregisterProducerRequest": func() any { return new(wire.UnregisterProducerRequest) },
 		"UnregisterProducerResult":  func() any { return new(wire.UnregisterProducerResult) },
+		"UpdateTopicRequest":        func() any { return new(wire.UpdateTopicRequest) },
 	}
 	check := func(content openapi3.Content) {
 		media := content["application/json"]

@@ -27,7 +27,11 @@ func TestFaultyFailsEveryMethodBeforeItHappens(t *testing.T) {
 		for in0 := range method.Type.Ins() {
 			in = append(in, reflect.Zero(in0))
 		}
-		out := reflect.ValueOf(faulty).MethodByName(method.Name).Call(in)
+		call := reflect.Value.Call
+		if method.Type.IsVariadic() {
+			call = reflect.Value.CallSlice
+		}
+		out := call(reflect.ValueOf(faulty).MethodByName(method.Name), in)
 		if err, _ := reflect.TypeAssert[error](out[len(out)-1]); !errors.Is(err, failed) || called != method.Name {
 			t.Errorf("%s answered %v after calling the hook as %q", method.Name, err, called)
 		}

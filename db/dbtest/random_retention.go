@@ -1,7 +1,6 @@
 package dbtest
 
 import (
-	"fmt"
 	"time"
 
 	"pgregory.net/rapid"
@@ -58,7 +57,8 @@ func (w *world) touch(r *rapid.T) {
 	}, func(int, any) any { return nil })
 }
 
-// forget forgets seldom, or else most sequences would have nobody left to ask with.
+// forget forgets seldom, or else most sequences would have nobody left to ask with. How many went is not
+// compared: where a deleted topic is swept later, its rows may be among them.
 func (w *world) forget(r *rapid.T) {
 	at := clock(r)
 	if !seldom(r, "forget them") {
@@ -66,5 +66,5 @@ func (w *world) forget(r *rapid.T) {
 	}
 	ask(r, w, "forget unused", func(_ int, s service.Store) (int, error) {
 		return s.ForgetUnused(w.test.Context(), at, 1_000_000)
-	}, func(_ int, n int) any { return fmt.Sprint(n) })
+	}, func(int, int) any { return nil })
 }

@@ -98,7 +98,7 @@ func (s *Store) Touch(
 
 // ForgetUnused implements service.RetentionStore.
 func (s *Store) ForgetUnused(_ context.Context, since time.Time, limit int) (int, error) {
-	removed := 0
+	removed, since := 0, stored(since)
 	s.anonymous.Range(func(key, _ any) bool {
 		if id, ok := key.(service.ProducerID); ok && s.forgetProducer(id, since) {
 			removed++
