@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/topiq/topiq/gen/wireserver"
 	"github.com/topiq/topiq/api/metrics"
+	"github.com/topiq/topiq/gen/wireserver"
 )
 
 // counts is where requests are counted. Each operation knows its own counters, so no request has to

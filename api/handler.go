@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
 
-	"github.com/topiq/topiq/gen/wireserver"
 	"github.com/topiq/topiq/api/metrics"
+	"github.com/topiq/topiq/gen/wireserver"
 	"github.com/topiq/topiq/service"
 )
 

@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/topiq/topiq/gen/wireserver"
 	"github.com/topiq/topiq/api/metrics"
+	"github.com/topiq/topiq/gen/wireserver"
 )
 
 // operation is what the document says about one method of one path, as far as requests are

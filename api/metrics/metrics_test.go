@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/topiq/topiq/api/metrics"
 	"github.com/topiq/topiq/db/dbtest"
 	"github.com/topiq/topiq/db/memory"
-	"github.com/topiq/topiq/api/metrics"
 	"github.com/topiq/topiq/service"
 )
 

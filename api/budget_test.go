@@ -1,0 +1,68 @@
+//go:build !race
+
+package api_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/topiq/topiq/api"
+	"github.com/topiq/topiq/db/memory"
+	"github.com/topiq/topiq/service"
+)
+
+// TestAllocationBudgets guards the hot paths against going back: how often memory is taken for a message
+// depends on no clock. The budgets are a tenth above what was counted; the race detector counts otherwise. Each request
+// is a group of its own here, which is the worst case: with many producers they share what a group costs.
+func TestAllocationBudgets(t *testing.T) {
+	broker := service.NewBroker(memory.New(memory.Config{}), service.Config{})
+	t.Cleanup(func() { _ = broker.Close(t.Context()) })
+	producer, _, err := broker.RegisterProducer(t.Context(), "budget", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, _, err := broker.RegisterConsumer(t.Context(), "budget", "", service.FromBeginning)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := api.NewHandler(broker, api.Config{})
+	message := `{"message":"` + strings.Repeat("x", 100) + `"}`
+	produce := `{"topic":"budget","producer_id":` + strconv.FormatInt(int64(producer.ID), 10)
+	consume := `{"topic":"budget","consumer_id":` + strconv.FormatInt(int64(consumer.ID), 10)
+	for _, c := range []struct {
+		name, path, body string
+		most             float64
+	}{
+		{"produce one", "/producer/produce", produce + "," + message[1:], 60},
+		{"produce 100", "/producer/produce", produce + `,"messages":[` + strings.TrimSuffix(strings.Repeat(message+",", 100), ",") + "]}", 285},
+		{"consume one", "/consumer/consume", consume + "}", 51},
+		{"consume 100 by offset", "/consumer/consume", consume + `,"offset":1000,"limit":100}`, 51},
+	} {
+		// The first ones fill the topic and warm up what is pooled.
+		for range 20 {
+			callHandler(t, handler, c.path, c.body)
+		}
+		if got := testing.AllocsPerRun(200, func() { callHandler(t, handler, c.path, c.body) }); got > c.most {
+			t.Errorf("%s: %.0f allocations, and the budget is %.0f", c.name, got, c.most)
+		} else {
+			t.Logf("%s: %.0f allocations", c.name, got)
+		}
+	}
+}
+
+func callHandler(t *testing.T, handler http.Handler, path, body string) {
+	t.Helper()
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost"+path, http.NoBody)
+	request.Header.Set("Content-Type", "application/json")
+	request.ContentLength, request.Body = int64(len(body)), io.NopCloser(bytes.NewReader([]byte(body)))
+	w := discard{header: http.Header{}}
+	handler.ServeHTTP(&w, request)
+	if w.status != http.StatusOK {
+		t.Fatalf("%s: status %d", path, w.status)
+	}
+}
