@@ -19,6 +19,8 @@ import (
 // TestAllocationBudgets guards the hot paths against going back: how often memory is taken for a message
 // depends on no clock. The budgets are a tenth above what was counted; the race detector counts otherwise. Each request
 // is a group of its own here, which is the worst case: with many producers they share what a group costs.
+//
+//nolint:paralleltest // what others allocate would be counted
 func TestAllocationBudgets(t *testing.T) {
 	broker := service.NewBroker(memory.New(memory.Config{}), service.Config{})
 	t.Cleanup(func() { _ = broker.Close(t.Context()) })

@@ -107,7 +107,7 @@ func (e *events) next() event {
 }
 
 // want reads the next event, which must be this one.
-func (e *events) want(name string, member string, offset int64) event {
+func (e *events) want(name, member string, offset int64) event {
 	e.tb.Helper()
 	got := e.next()
 	if got.name != name || got.offset(e.tb, member) != offset {
@@ -145,10 +145,12 @@ func (w *world) told(title, target string, n int, header ...string) {
 	}
 	e.leave()
 	w.coverage.note("streamMessages", "")
-	asked := target
+	var sent strings.Builder
+	sent.WriteString(target)
 	for i := 0; i < len(header); i += 2 {
-		asked += fmt.Sprintf("\n%s: %s", header[i], header[i+1])
+		_, _ = fmt.Fprintf(&sent, "\n%s: %s", header[i], header[i+1])
 	}
+	asked := sent.String()
 	w.write(http.MethodGet, title, asked, "", result{status: http.StatusOK, header: e.header, text: text.String()})
 }
 

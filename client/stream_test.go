@@ -242,6 +242,8 @@ func answerOf(status int, contentType, body string) *http.Response {
 }
 
 // Where there are no streams, polls do.
+//
+//nolint:bodyclose // bodies of tests, without a connection
 func TestWithoutStreams(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]*http.Response{

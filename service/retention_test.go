@@ -59,8 +59,6 @@ func (f *fixture) first() service.Offset {
 	return state.First
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestRetentionByAge(t *testing.T) {
 	t.Parallel()
 	clock := newHands()
@@ -70,7 +68,7 @@ func TestRetentionByAge(t *testing.T) {
 		clock.move(10 * time.Second)
 	}
 	want(t, "nothing was said", f.first(), 0)
-	f.keep(service.RetentionChange{MaxAge: ptr(75 * time.Second)})
+	f.keep(service.RetentionChange{MaxAge: new(75 * time.Second)})
 	want(t, "older than 75 s", f.first(), 3)
 	clock.move(-time.Hour)
 	want(t, "the clock goes back", f.first(), 3)
@@ -89,16 +87,16 @@ func TestRetentionByCountAndBytes(t *testing.T) {
 	for range 10 {
 		f.produce(strings.Repeat("x", 10))
 	}
-	f.keep(service.RetentionChange{MaxMessages: ptr(int64(8))})
+	f.keep(service.RetentionChange{MaxMessages: new(int64(8))})
 	want(t, "8 messages", f.first(), 2)
-	f.keep(service.RetentionChange{MaxMessages: ptr(int64(0)), MaxBytes: ptr(int64(59))})
+	f.keep(service.RetentionChange{MaxMessages: new(int64(0)), MaxBytes: new(int64(59))})
 	want(t, "59 bytes", f.first(), 5)
-	f.keep(service.RetentionChange{MaxBytes: ptr(int64(50))})
+	f.keep(service.RetentionChange{MaxBytes: new(int64(50))})
 	want(t, "50 bytes", f.first(), 5)
-	state := f.keep(service.RetentionChange{MaxBytes: ptr(int64(1)), MaxMessages: ptr(int64(100))})
+	state := f.keep(service.RetentionChange{MaxBytes: new(int64(1)), MaxMessages: new(int64(100))})
 	want(t, "bytes counted", state.Bytes, 50)
 	want(t, "one of two limits is enough", f.first(), 10)
-	state = f.keep(service.RetentionChange{KeepFor: ptr([]string{"c"})})
+	state = f.keep(service.RetentionChange{KeepFor: new([]string{"c"})})
 	want(t, "bytes when all have gone", state.Bytes, 0)
 	want(t, "retention", state.Retention, service.Retention{MaxBytes: 1, MaxMessages: 100, KeepFor: []string{"c"}})
 }
@@ -110,18 +108,18 @@ func TestRetentionWaitsForConsumers(t *testing.T) {
 	for range 10 {
 		f.produce("x")
 	}
-	f.keep(service.RetentionChange{MaxMessages: ptr(int64(1)), KeepFor: ptr([]string{"billing"})})
+	f.keep(service.RetentionChange{MaxMessages: new(int64(1)), KeepFor: new([]string{"billing"})})
 	want(t, "nobody has that name", f.first(), 0)
 	c, _, err := f.RegisterConsumer(t.Context(), topicName, "billing", service.FromBeginning)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want(t, "it has read nothing", f.first(), 0)
-	if _, err := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: c.ID, Limit: ptr(4)}); err != nil {
+	if _, err := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: c.ID, Limit: new(4)}); err != nil {
 		t.Fatal(err)
 	}
 	want(t, "it has read four", f.first(), 4)
-	f.keep(service.RetentionChange{KeepFor: ptr([]string{})})
+	f.keep(service.RetentionChange{KeepFor: new([]string{})})
 	want(t, "nobody is waited for", f.first(), 9)
 }
 
@@ -138,9 +136,9 @@ func TestRetentionIsSeenAtOnce(t *testing.T) {
 	if _, err := f.consumeAt(0, 0); err != nil {
 		t.Fatal(err)
 	}
-	f.keep(service.RetentionChange{MaxMessages: ptr(int64(4))})
+	f.keep(service.RetentionChange{MaxMessages: new(int64(4))})
 	want(t, "first", f.first(), 6)
-	_, err := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Offset: ptr(service.Offset(0)), Limit: ptr(1)})
+	_, err := f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer, Offset: new(service.Offset(0)), Limit: new(1)})
 	wantErr(t, "consume with offset", err, service.ErrOffsetTrimmed)
 	_, err = f.Consume(t.Context(), service.ConsumeRequest{Topic: topicName, Consumer: f.consumer})
 	wantErr(t, "plain consume", err, service.ErrOffsetTrimmed)
@@ -148,7 +146,7 @@ func TestRetentionIsSeenAtOnce(t *testing.T) {
 	if !errors.As(err, &refusal) || refusal.Facts.FirstOffset == nil || *refusal.Facts.FirstOffset != 6 {
 		t.Errorf("the refusal has the facts %+v", refusal)
 	}
-	_, err = f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(5))})
+	_, err = f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(5))})
 	wantErr(t, "read", err, service.ErrOffsetTrimmed)
 	size, err := f.Size(t.Context(), topicName, f.consumer)
 	if err != nil || size != 4 {
@@ -158,7 +156,7 @@ func TestRetentionIsSeenAtOnce(t *testing.T) {
 	if err != nil || c.Offset != 6 {
 		t.Errorf("beginning is %d, %v; want 6", c.Offset, err)
 	}
-	row, err := f.SetOffset(t.Context(), service.SetOffsetRequest{Consumer: f.consumer, Offset: ptr(service.Offset(-1))})
+	row, err := f.SetOffset(t.Context(), service.SetOffsetRequest{Consumer: f.consumer, Offset: new(service.Offset(-1))})
 	if err != nil || row.Offset != 6 {
 		t.Errorf("-1 is %d, %v; want 6", row.Offset, err)
 	}
@@ -175,7 +173,7 @@ func TestReadersOfWhatIsTrimmed(t *testing.T) {
 	store := shared{memory.New(memory.Config{})}
 	f := setup(t, open(t, store, rounds(clock)))
 	other := open(t, store, rounds(clock))
-	f.keep(service.RetentionChange{MaxMessages: ptr(int64(20))})
+	f.keep(service.RetentionChange{MaxMessages: new(int64(20))})
 	var done atomic.Bool
 	var all sync.WaitGroup
 	for _, b := range []*service.Broker{f.Broker, other} {
@@ -186,7 +184,7 @@ func TestReadersOfWhatIsTrimmed(t *testing.T) {
 		})
 		all.Go(func() {
 			for from := service.Offset(0); !done.Load(); {
-				result, err := b.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: &from, Limit: ptr(3)})
+				result, err := b.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: &from, Limit: new(3)})
 				var refusal *service.Error
 				switch {
 				case err == nil:
@@ -215,7 +213,7 @@ func TestReadersOfWhatIsTrimmed(t *testing.T) {
 		if err := b.Ready(t.Context()); err != nil {
 			t.Errorf("a topic is stopped: %v", err)
 		}
-		_, err := b.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(2979))})
+		_, err := b.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(2979))})
 		wantErr(t, "a read below the floor", err, service.ErrOffsetTrimmed)
 	}
 }
@@ -236,13 +234,13 @@ func TestRetentionGoesOnAfterAFailure(t *testing.T) {
 	for range 9 {
 		f.produce("x")
 	}
-	f.keep(service.RetentionChange{MaxMessages: ptr(int64(5))})
+	f.keep(service.RetentionChange{MaxMessages: new(int64(5))})
 	want(t, "after a trim that nobody knows of", f.first(), 4)
 	f.produce("x")
 	want(t, "once more", f.first(), 5)
 	f.produce("x")
 	want(t, "and goes on", f.first(), 6)
-	_, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: ptr(service.Offset(5))})
+	_, err := f.Read(t.Context(), service.ReadRequest{Topic: topicName, Offset: new(service.Offset(5))})
 	wantErr(t, "read", err, service.ErrOffsetTrimmed)
 }
 
@@ -251,10 +249,10 @@ func TestRetentionChangesAreChecked(t *testing.T) {
 	f := newFixture(t)
 	for field, change := range map[string]service.RetentionChange{
 		"retention":       {},
-		"max_age_seconds": {MaxAge: ptr(service.MaxRetentionAge + time.Second)},
-		"max_bytes":       {MaxBytes: ptr(int64(-1))},
-		"max_messages":    {MaxMessages: ptr(int64(service.MaxInteger + 1))},
-		"keep_for":        {KeepFor: ptr([]string{"fine", "not fine"})},
+		"max_age_seconds": {MaxAge: new(service.MaxRetentionAge + time.Second)},
+		"max_bytes":       {MaxBytes: new(int64(-1))},
+		"max_messages":    {MaxMessages: new(int64(service.MaxInteger + 1))},
+		"keep_for":        {KeepFor: new([]string{"fine", "not fine"})},
 	} {
 		for what, call := range map[string]func() error{
 			"SetRetention": func() error { _, err := f.SetRetention(t.Context(), topicName, change); return err },
@@ -266,9 +264,9 @@ func TestRetentionChangesAreChecked(t *testing.T) {
 			}
 		}
 	}
-	_, err := f.SetRetention(t.Context(), topicName, service.RetentionChange{KeepFor: ptr(make([]string, 101))})
+	_, err := f.SetRetention(t.Context(), topicName, service.RetentionChange{KeepFor: new(make([]string, 101))})
 	wantErr(t, "101 names", err, service.ErrInvalidRequest)
-	_, err = f.SetRetention(t.Context(), "missing", service.RetentionChange{MaxBytes: ptr(int64(1))})
+	_, err = f.SetRetention(t.Context(), "missing", service.RetentionChange{MaxBytes: new(int64(1))})
 	wantErr(t, "a missing topic", err, service.ErrTopicNotFound)
 }
 

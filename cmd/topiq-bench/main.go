@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	}
 	results, err := m.all(ctx, chosen)
 	made := m.about(ctx, args)
-	if err = errors.Join(err, m.close()); err != nil {
+	if err = errors.Join(err, m.close()); err != nil { //nolint:contextcheck // what was started is stopped, whatever has ended
 		return err
 	}
 	table := render(results, made)

@@ -30,7 +30,7 @@ func (m *measurement) store(ctx context.Context, engine string) (string, error) 
 		m.used = append(m.used, func(context.Context) error { return os.RemoveAll(dir) })
 		return "sqlite:" + filepath.Join(dir, "topiq.db"), os.Mkdir(dir, 0o700)
 	}
-	server, err := m.server()
+	server, err := m.server() //nolint:contextcheck // a server outlives whoever asked for it first
 	if err != nil {
 		return "", err
 	}
@@ -69,7 +69,7 @@ func (m *measurement) postgresVersion(ctx context.Context) (version string) {
 	if m.cluster == nil && m.options.Postgres == "" {
 		return ""
 	}
-	server, err := m.server()
+	server, err := m.server() //nolint:contextcheck // a server outlives whoever asked for it first
 	if err != nil {
 		return ""
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // target is what the project has set itself. judge says how far the results got; measured is false where
@@ -101,13 +102,15 @@ func largeTopic(f found) (got string, met, measured bool) {
 		return "", false, false
 	}
 	met = true
+	var gotSb104 strings.Builder
 	for i, fact := range r.facts {
 		if i > 0 {
-			got += ", "
+			gotSb104.WriteString(", ")
 		}
-		got += fact.text()
+		gotSb104.WriteString(fact.text())
 		met = met && fact.value >= 1-largeTopicNear && fact.value <= 1+largeTopicNear
 	}
+	got += gotSb104.String()
 	return got, met, true
 }
 

@@ -174,9 +174,6 @@ func (c *benchCommand) topicsOf(connection int) (topics []int) {
 // forLimit is a copy that sends the same to the empty handler.
 func (w *produceWorker) forLimit(conn *benchConn) benchWorker {
 	limit := &produceWorker{conn: conn, batch: w.batch, payload: w.payload, constant: true}
-	for i := range w.slots {
-		slot := w.slots[i]
-		limit.slots = append(limit.slots, slot)
-	}
+	limit.slots = append(limit.slots, w.slots...)
 	return limit
 }

@@ -113,7 +113,7 @@ func (r *benchReport) title() string {
 		parts = append(parts, "producers without names")
 	}
 	if r.Rate > 0 {
-		parts = append(parts, fmt.Sprintf("%s messages/s asked for", grouped(r.Rate)))
+		parts = append(parts, grouped(r.Rate)+" messages/s asked for")
 	}
 	return strings.Join(parts, ", ") + "; " + plural(int64(r.Rounds), "round") + fmt.Sprintf(" of %g s", r.Seconds)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -48,7 +49,7 @@ func (c *benchCommand) begin(ctx context.Context) (*bench, error) {
 	b.running, b.giveUp = context.WithCancelCause(ctx)
 	if err := b.prepare(); err != nil {
 		if ctx.Err() == nil && b.running.Err() != nil {
-			err = context.Cause(b.running)
+			err = context.Cause(b.running) //nolint:contextcheck // it ends with ctx, and when the run is given up
 		}
 		return nil, errors.Join(err, b.end(ctx))
 	}
@@ -184,10 +185,10 @@ func (b *bench) measure(ctx context.Context, s streams) (*benchReport, error) {
 	for round := range b.command.rounds() {
 		for i := range b.contenders {
 			shown := newBenchProgress(s.err, fmt.Sprintf("round %d of %d, %s", round+1, b.command.rounds(), b.contenders[i].name))
-			f, err := b.contenders[i].run(b.running, shown.figures)
+			f, err := b.contenders[i].run(b.running, shown.figures) //nolint:contextcheck // as in begin
 			shown.end()
 			if err != nil && ctx.Err() == nil && b.running.Err() != nil {
-				err = context.Cause(b.running)
+				err = context.Cause(b.running) //nolint:contextcheck // as in begin
 			}
 			if err != nil {
 				return nil, err
@@ -203,8 +204,8 @@ func (b *bench) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	var err error
-	for i := len(b.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, b.closers[i](ctx))
+	for _, v := range slices.Backward(b.closers) {
+		err = errors.Join(err, v(ctx))
 	}
 	for _, process := range b.children {
 		err = errors.Join(err, process.stop())

@@ -279,7 +279,8 @@ func TestBenchChecksAnswers(t *testing.T) {
 // answering is a server that gives each request the same bytes.
 func answering(t *testing.T, answer string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -205,7 +204,7 @@ func checkQuery(query string, found map[string]family) (problems []string) {
 	}
 	for _, label := range used {
 		if !labels[label] {
-			problems = append(problems, fmt.Sprintf("no metric in it has the label %s", label))
+			problems = append(problems, "no metric in it has the label "+label)
 		}
 	}
 	return problems

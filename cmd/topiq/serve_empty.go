@@ -47,6 +47,8 @@ func (c *emptyCommand) Run(ctx context.Context, s streams) error {
 	if err := server.Shutdown(ctx); err != nil {
 		return errors.Join(err, server.Close())
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }

@@ -60,7 +60,7 @@ func (c *topicsCreateCommand) Validate() error { return c.validate() }
 // Run creates the topic.
 func (c *topicsCreateCommand) Run(ctx context.Context, s streams) error {
 	var options []client.TopicOption
-	if c.retentionFlags.given() {
+	if c.given() {
 		options = append(options, client.WithRetention(c.retention()))
 	}
 	return c.do(ctx, s, func(ctx context.Context, broker *client.Client) error {

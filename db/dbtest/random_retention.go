@@ -27,10 +27,10 @@ type retainedHead struct {
 func (w *world) setRetention(r *rapid.T) {
 	topic := w.aTopic(r)
 	change := service.RetentionChange{
-		MaxAge:      draw(r, "max_age", nil, to(time.Duration(0)), to(time.Hour)),
-		MaxBytes:    draw(r, "max_bytes", nil, to(int64(0)), to(int64(9))),
-		MaxMessages: draw(r, "max_messages", nil, to(int64(0)), to(int64(service.MaxInteger))),
-		KeepFor:     draw(r, "keep_for", nil, to([]string{}), to([]string{"b", "a", "b"})),
+		MaxAge:      draw(r, "max_age", nil, new(time.Duration(0)), new(time.Hour)),
+		MaxBytes:    draw(r, "max_bytes", nil, new(int64(0)), new(int64(9))),
+		MaxMessages: draw(r, "max_messages", nil, new(int64(0)), new(int64(service.MaxInteger))),
+		KeepFor:     draw(r, "keep_for", nil, new([]string{}), new([]string{"b", "a", "b"})),
 	}
 	ask(r, w, "set retention", func(_ int, s service.Store) (retainedHead, error) {
 		head, now, err := s.SetRetention(w.test.Context(), topic.name, change)

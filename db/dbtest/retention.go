@@ -26,8 +26,6 @@ func retentionTests() []test {
 	}
 }
 
-func to[T any](v T) *T { return &v }
-
 func keepsEverything(k *kit) {
 	head := k.topic("a")
 	kept, err := k.Retention(k.Context(), head.ID)
@@ -55,18 +53,18 @@ func changesOnly(k *kit) {
 		change service.RetentionChange
 		want   service.Retention
 	}{
-		{service.RetentionChange{MaxBytes: to(int64(7))}, service.Retention{MaxBytes: 7}},
-		{service.RetentionChange{MaxAge: to(service.MaxRetentionAge)}, service.Retention{MaxBytes: 7, MaxAge: service.MaxRetentionAge}},
-		{service.RetentionChange{KeepFor: to([]string{"b", "a", "b"})}, service.Retention{
+		{service.RetentionChange{MaxBytes: new(int64(7))}, service.Retention{MaxBytes: 7}},
+		{service.RetentionChange{MaxAge: new(service.MaxRetentionAge)}, service.Retention{MaxBytes: 7, MaxAge: service.MaxRetentionAge}},
+		{service.RetentionChange{KeepFor: new([]string{"b", "a", "b"})}, service.Retention{
 			MaxBytes: 7, MaxAge: service.MaxRetentionAge, KeepFor: []string{"a", "b"},
 		}},
-		{service.RetentionChange{MaxBytes: to(int64(0)), MaxMessages: to(int64(3))}, service.Retention{
+		{service.RetentionChange{MaxBytes: new(int64(0)), MaxMessages: new(int64(3))}, service.Retention{
 			MaxAge: service.MaxRetentionAge, MaxMessages: 3, KeepFor: []string{"a", "b"},
 		}},
-		{service.RetentionChange{MaxAge: to(time.Duration(0)), MaxMessages: to(int64(0))}, service.Retention{KeepFor: []string{"a", "b"}}},
-		{service.RetentionChange{KeepFor: to([]string{})}, service.Retention{}},
-		{service.RetentionChange{KeepFor: to([]string{})}, service.Retention{}},
-		{service.RetentionChange{MaxAge: to(time.Second)}, service.Retention{MaxAge: time.Second}},
+		{service.RetentionChange{MaxAge: new(time.Duration(0)), MaxMessages: new(int64(0))}, service.Retention{KeepFor: []string{"a", "b"}}},
+		{service.RetentionChange{KeepFor: new([]string{})}, service.Retention{}},
+		{service.RetentionChange{KeepFor: new([]string{})}, service.Retention{}},
+		{service.RetentionChange{MaxAge: new(time.Second)}, service.Retention{MaxAge: time.Second}},
 	} {
 		got, kept, err := k.SetRetention(k.Context(), head.Name, row.change)
 		k.ok(err)
@@ -81,13 +79,13 @@ func changesOnly(k *kit) {
 }
 
 func setMissing(k *kit) {
-	_, _, err := k.SetRetention(k.Context(), k.name("a"), service.RetentionChange{MaxBytes: to(int64(1))})
+	_, _, err := k.SetRetention(k.Context(), k.name("a"), service.RetentionChange{MaxBytes: new(int64(1))})
 	k.refused(err, "topic_not_found")
 }
 
 func retentionGoes(k *kit) {
 	head := k.topic("a")
-	_, _, err := k.SetRetention(k.Context(), head.Name, service.RetentionChange{MaxBytes: to(int64(1))})
+	_, _, err := k.SetRetention(k.Context(), head.Name, service.RetentionChange{MaxBytes: new(int64(1))})
 	k.ok(err)
 	k.ok(k.DeleteTopic(k.Context(), head.Name, start()))
 	again := k.topic("a")
@@ -101,7 +99,7 @@ func retentionGoes(k *kit) {
 func retentionForeign(k *kit) {
 	head := k.topic("a")
 	k.estrange(head.Name)
-	_, _, err := k.SetRetention(k.Context(), head.Name, service.RetentionChange{MaxBytes: to(int64(1))})
+	_, _, err := k.SetRetention(k.Context(), head.Name, service.RetentionChange{MaxBytes: new(int64(1))})
 	k.refused(err, "unavailable")
 	kept, err := k.Retention(k.Context(), head.ID)
 	k.ok(err)
@@ -117,7 +115,7 @@ func listsRetained(k *kit) {
 			continue // keeps everything
 		}
 		names[head.Name] = int64(i)
-		_, _, err := k.SetRetention(k.Context(), head.Name, service.RetentionChange{MaxMessages: to(int64(i))})
+		_, _, err := k.SetRetention(k.Context(), head.Name, service.RetentionChange{MaxMessages: new(int64(i))})
 		k.ok(err)
 	}
 	var after service.TopicID

@@ -26,7 +26,7 @@ func (l Log) Extended(by []service.Message) Log { return Log{l.extended(by)} }
 func (l Log) Without(n int) Log { return Log{l.without(n)} }
 
 // Run is run.
-func (l *Log) Run(from, n int) []service.Message { return l.run(from, n) }
+func (l Log) Run(from, n int) []service.Message { return l.run(from, n) }
 
 // At is at.
-func (l *Log) At(i int) *service.Message { return l.at(i) }
+func (l Log) At(i int) *service.Message { return l.at(i) }

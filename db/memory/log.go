@@ -23,7 +23,7 @@ type log struct {
 }
 
 // at returns the message at an index from 0 to length − 1.
-func (l *log) at(i int) *service.Message {
+func (l log) at(i int) *service.Message {
 	i += l.skip
 	return &l.chunks[i/chunkLen][i%chunkLen]
 }
@@ -74,7 +74,7 @@ func (l log) without(n int) log {
 
 // run returns n messages from an index on. It is a part of the log itself where they are in one chunk;
 // its capacity ends with it, so that nobody who appends to it writes into the log.
-func (l *log) run(from, n int) []service.Message {
+func (l log) run(from, n int) []service.Message {
 	if n == 0 {
 		return nil
 	}

@@ -37,12 +37,12 @@ func TestLog(t *testing.T) {
 			all = append(all, now)
 		}
 		for i := range all {
-			checkLog(t, random, &all[i].log, all[i].want)
+			checkLog(t, random, all[i].log, all[i].want)
 		}
 	}
 }
 
-func checkLog(t *testing.T, random *rand.Rand, l *memory.Log, want []service.Message) {
+func checkLog(t *testing.T, random *rand.Rand, l memory.Log, want []service.Message) {
 	t.Helper()
 	same := func(got []service.Message, from, n int) {
 		t.Helper()
