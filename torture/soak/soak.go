@@ -74,7 +74,7 @@ func Run(ctx context.Context, c Config) (samples []Sample, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.close()) }() //nolint:contextcheck // it is closed whatever has ended
 	b, err := server.NewBroker(server.BrokerConfig{
 		Program: c.Program, Store: s.url, Args: []string{"--retention-interval=1s"}, Dir: c.Dir, Name: "broker",
 	})

@@ -15,6 +15,8 @@ import (
 )
 
 // TestSpaceIsUsedAgain is a minute of full load on each engine, a few seconds with -short.
+//
+//nolint:paralleltest,usetesting // each wants the machine for itself, in a directory that another user may enter
 func TestSpaceIsUsedAgain(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "topiq")
 	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "./cmd/topiq")
