@@ -8,26 +8,36 @@ import (
 	"github.com/topiq/topiq/torture/workload"
 )
 
-// raceBrokers is N15.
-func raceBrokers() Nemesis {
-	return Nemesis{
-		ID: "N15", Name: "two and four brokers race with one producer's messages", Engines: []string{Postgres},
-		Short: 1, Faults: "requests sent to all brokers at once", Round: raceBrokersRound,
-	}
+// race is how one round of N15 goes: with how many brokers, one after the other, and for how long each.
+type race struct {
+	brokers []int
+	length  time.Duration
 }
 
-// raceBrokersRound lets two brokers and then four race: every request goes to all of them at the same
-// moment, so that each is a race of as many transactions for one seq. Sessions are taken over
-// meanwhile, and the ordinary clients work on.
-func raceBrokersRound(ctx context.Context, r *Round) error {
-	if _, err := r.Brokers(ctx, 2, BrokerOptions{}); err != nil {
-		return err
-	}
-	for _, more := range []int{0, 2} {
-		if more > 0 {
-			if _, err := r.Brokers(ctx, more, BrokerOptions{}); err != nil {
-				return err
-			}
+// raceBrokers is N15, and the same with four brokers for minutes.
+func raceBrokers() []Nemesis {
+	return []Nemesis{{
+		ID: "N15", Name: "two and four brokers race with one producer's messages", Engines: []string{Postgres},
+		Short: 1, Faults: "requests sent to all brokers at once",
+		Round: func(ctx context.Context, r *Round) error {
+			return raceBrokersRound(ctx, r, race{brokers: []int{2, 4}, length: time.Duration(r.Times(8)) * time.Second})
+		},
+	}, {
+		ID: "N15-long", Name: "four brokers race with one producer's messages for 3 minutes", Engines: []string{Postgres},
+		Faults: "requests sent to all brokers at once",
+		Round: func(ctx context.Context, r *Round) error {
+			return raceBrokersRound(ctx, r, race{brokers: []int{4}, length: 3 * time.Minute})
+		},
+	}}
+}
+
+// raceBrokersRound lets brokers race: every request goes to all of them at the same moment, so that each
+// is a race of as many transactions for one seq. Sessions are taken over meanwhile, and the ordinary
+// clients work on.
+func raceBrokersRound(ctx context.Context, r *Round, race race) error {
+	for i, n := range race.brokers {
+		if _, err := r.Brokers(ctx, n-len(r.brokers), BrokerOptions{}); err != nil {
+			return err
 		}
 		w, err := r.Workload(ctx, workload.Options{
 			Topics: 1, Producers: 3, Takeovers: 2, Takeover: 500 * time.Millisecond, Rate: 200, Everywhere: true,
@@ -36,16 +46,17 @@ func raceBrokersRound(ctx context.Context, r *Round) error {
 			return err
 		}
 		before := w.SentEverywhere()
-		if err := server.Pause(ctx, time.Duration(r.Times(16))*time.Second/2); err != nil {
+		if err := server.Pause(ctx, race.length); err != nil {
 			return err
 		}
 		r.FaultsMade(w.SentEverywhere() - before)
-		if more == 0 { // the next workload is the only one then, and on all brokers
+		if i < len(race.brokers)-1 { // the next workload is the only one then, and on all brokers
 			for _, p := range w.Stop(recoveryLimit) {
 				r.violation("%s", p)
 			}
 		}
 	}
 	r.Result.Extra["brokers"] = float64(len(r.brokers))
+	r.Result.Extra["raced_s"] = race.length.Seconds()
 	return r.Check(ctx, CheckOptions{NoRate: true})
 }

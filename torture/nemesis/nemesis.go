@@ -74,7 +74,7 @@ func All() []Nemesis {
 
 // processNemeses are those that need nothing but processes.
 func processNemeses() []Nemesis {
-	return []Nemesis{
-		killBroker(), killPostgres(), freeze(), restarts(), raceBrokers(), clockJumps(), idlePollers(), smallPool(), upgrade(), everything(),
-	}
+	return append(raceBrokers(),
+		killBroker(), killPostgres(), freeze(), restarts(), clockJumps(), idlePollers(), smallPool(), upgrade(), everything(),
+	)
 }
