@@ -18,6 +18,10 @@ import (
 // leastRate is how many answers a second there must be before the first fault.
 const leastRate = 50
 
+// stopped is what a broker logs when it finds that what is stored contradicts itself. Clients are told
+// nothing that is wrong then, nor anything else.
+const stopped = "what is stored contradicts itself; the topic is stopped"
+
 // CheckOptions say what a nemesis does not want to be checked.
 type CheckOptions struct {
 	Rules check.Rules
@@ -52,7 +56,10 @@ func (r *Round) Check(ctx context.Context, o CheckOptions) error {
 		}
 	}
 	urls := o.URLs
-	for _, b := range r.brokers {
+	for i, b := range r.brokers {
+		if line := b.Logged(stopped); line != "" {
+			r.violation("I21: broker %d has stopped a topic: %s", i, line)
+		}
 		if err := b.Died(); err != nil {
 			r.violation("%v", err)
 		}

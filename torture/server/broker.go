@@ -283,6 +283,16 @@ func (b *Broker) logSince(size int64) string {
 	return strings.TrimSpace(string(content[min(size, int64(len(content))):]))
 }
 
+// Logged returns the first line of the log that has a text, "" if none has.
+func (b *Broker) Logged(text string) string {
+	for line := range strings.Lines(b.logSince(0)) {
+		if strings.Contains(line, text) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
 // Pause waits, or returns the reason for which the context ended.
 func Pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
