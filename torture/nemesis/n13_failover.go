@@ -49,6 +49,9 @@ func failoverRound(ctx context.Context, r *Round) error {
 	if _, err := r.Workload(ctx, workload.Options{}); err != nil {
 		return err
 	}
+	if err := r.loneProducers(ctx); err != nil {
+		return err
+	}
 	ways := []func(context.Context, *standby.Pair) error{r.standbyAlive, r.standbyDead, r.waitCancelled}
 	for _, i := range r.Rand.Perm(len(ways) * 2) {
 		if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(time.Second)))); err != nil {
@@ -60,6 +63,18 @@ func failoverRound(ctx context.Context, r *Round) error {
 	}
 	// The audit asks the primary alone.
 	return r.Check(ctx, CheckOptions{AuditAt: p.Primary().URL(Database)})
+}
+
+// loneProducers are the only clients of their topics, and ask again soon. What they repeat is not committed
+// together with what others send, so that an answer to it has nothing to rest on but itself.
+func (r *Round) loneProducers(ctx context.Context) error {
+	rate := r.Result.RateBefore // which is that of the others
+	_, err := r.Workload(ctx, workload.Options{
+		Topics: 4, Producers: 1, Takeovers: -1, Unsequenced: -1, Readers: -1, Pollers: -1, Consumers: -1, Plain: -1, Seekers: -1,
+		NoShort: true, Rate: 40, Timeout: time.Second,
+	})
+	r.Result.RateBefore = rate
+	return err
 }
 
 // takeOver makes the standby the primary, whose predecessor is dead, gives it a standby of its own,
@@ -127,6 +142,10 @@ func (r *Round) standbyDead(ctx context.Context, p *standby.Pair) error {
 	return r.takeOver(ctx, p)
 }
 
+// cancelFor is how long waits are cancelled: longer than a client waits for an answer, so that it asks
+// again, through another broker, for what the primary shows and the standby does not have.
+const cancelFor = 5 * time.Second
+
 // waitCancelled has an operator cancel the sessions that wait for a dead standby: the server answers
 // success and a warning, and shows the rows. That must not become an acknowledgement as long as the
 // standby is away. Then the standby comes back: were it promoted instead, what the primary has shown by
@@ -136,7 +155,7 @@ func (r *Round) waitCancelled(ctx context.Context, p *standby.Pair) error {
 		return err
 	}
 	alone := r.workloads[0].Recorder().Now()
-	for range 10 {
+	for began := time.Now(); time.Since(began) < cancelFor; {
 		n, err := p.CancelWaits(ctx)
 		if err != nil {
 			return err
