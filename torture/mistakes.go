@@ -31,8 +31,8 @@ const mistakeBudget = 10 * time.Minute
 // what TOPIQ_MISTAKE takes.
 func allMistakes() []mistake {
 	const sqlite, postgres = nemesis.SQLite, nemesis.Postgres
-	loss := []string{"I1:", "I10:", "I14:", "I16:"}
 	const stopped = "I21: broker" // an assertion of the broker has noticed it first
+	loss := []string{stopped, "I1:", "I10:", "I14:", "I16:"}
 	return []mistake{
 		{name: "offset_from_sequence", by: "N15", engine: postgres, sees: []string{stopped, "I4:", "I5:", "I7:", "I8:", "I9:", "I16:"}},
 		{name: "dedupe_before_lock", by: "N15", engine: postgres, sees: []string{"I3:", "I12:", "nothing was wrong"}},
@@ -45,7 +45,7 @@ func allMistakes() []mistake {
 		{name: "ack_before_commit", by: "N1", engine: sqlite, sees: loss},
 		{name: "consume_advances_at_read", by: "N1", engine: sqlite, sees: []string{"I11:", "I8:"}},
 		{name: "epoch_not_checked", by: "N9", engine: sqlite, sees: []string{"I14:", "nothing was wrong"}},
-		{name: "notify_only", by: "P12", engine: postgres, sees: []string{"P12:", "I9:", "I16:"}},
+		{name: "notify_only", by: "P12", engine: postgres, sees: []string{"a long poll for offset", "P12:", "I9:", "I16:"}},
 		{name: "identity_ignored", by: "N14", engine: postgres, sees: append([]string{"P13", "I5:", "I8:"}, loss...)},
 		{name: "invalid_utf8_replaced", by: "N21", engine: sqlite, sees: []string{"hostile request:"}},
 		{name: "sqlite_synchronous_normal", by: "N4", engine: sqlite, sees: loss, rounds: 20},
