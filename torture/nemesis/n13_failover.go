@@ -70,7 +70,7 @@ func failoverRound(ctx context.Context, r *Round) error {
 func (r *Round) loneProducers(ctx context.Context) error {
 	rate := r.Result.RateBefore // which is that of the others
 	_, err := r.Workload(ctx, workload.Options{
-		Topics: 4, Producers: 1, Takeovers: -1, Unsequenced: -1, Readers: -1, Pollers: -1, Consumers: -1, Plain: -1, Seekers: -1,
+		Topics: 4, Producers: 1, Takeovers: -1, Unsequenced: -1, Pollers: -1, Consumers: -1, Plain: -1, Seekers: -1,
 		NoShort: true, Rate: 40, Timeout: time.Second,
 	})
 	r.Result.RateBefore = rate
