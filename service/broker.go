@@ -24,6 +24,7 @@ type Broker struct {
 	topics    *topicCache
 	positions *positionCache
 	waiters   *quota
+	tokens    *tokenCache
 
 	commits   *lanes[produceJob, AppendResult]
 	moves     *lanes[moveJob, MoveResult]
@@ -61,6 +62,7 @@ func NewBroker(store Store, config Config) *Broker {
 	}
 	b.measured, _ = store.(Measured)
 	b.store = &recognizing{Store: store, newToken: config.NewToken, renewed: b.renewed}
+	b.tokens = &tokenCache{load: b.loadTokens}
 	queue := func(requests int) *quota {
 		return &quota{requests: requests, bytes: config.Limits.QueueBytes}
 	}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"crypto/rand"
+	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"time"
@@ -19,6 +20,8 @@ type Config struct {
 	Now func() time.Time
 	// NewToken makes incarnations: random text, never the same twice.
 	NewToken func() string
+	// Secrets is what the secrets of tokens are made of. Default: that of the system.
+	Secrets io.Reader
 	// FlushInterval is how long a lazy commit of a position may wait. Default 500 ms, at most 1 s.
 	FlushInterval time.Duration
 	// PollInterval is how often the heads of topics somebody waits on are read where other brokers
@@ -57,6 +60,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.NewToken == nil {
 		c.NewToken = rand.Text
+	}
+	if c.Secrets == nil {
+		c.Secrets = rand.Reader
 	}
 	orDefault(&c.FlushInterval, 500*time.Millisecond)
 	c.FlushInterval = min(c.FlushInterval, trusted)

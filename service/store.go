@@ -30,6 +30,7 @@ type Store interface {
 	MessageStore
 	ConsumerStore
 	RetentionStore
+	TokenStore
 
 	// Properties describes the engine. They never change while the store is open.
 	Properties() Properties
@@ -90,6 +91,8 @@ type TopicStore interface {
 	// ListTopics lists names in byte order that start with prefix and come after after ("" =
 	// from the first), at most limit.
 	ListTopics(ctx context.Context, prefix string, after TopicName, limit int) ([]TopicName, error)
+	// TopicName reads the name of a topic. ErrTopicNotFound.
+	TopicName(ctx context.Context, topic TopicID) (TopicName, error)
 	// CountClients counts the registered producers and consumers of a topic. A name that messages
 	// were stored under but that never opened a session (epoch 0) is not registered.
 	CountClients(ctx context.Context, topic TopicID) (producers, consumers int64, err error)
@@ -229,6 +232,18 @@ type ConsumerStore interface {
 	// SeekNo and Incarnation are still the stored ones; the others are ignored, as are consumers that
 	// are gone.
 	CommitOffsets(ctx context.Context, commits []OffsetCommit, now time.Time) error
+}
+
+// TokenStore keeps what is known of tokens. There are about MaxTokens at most.
+type TokenStore interface {
+	// CreateToken stores a token whose id is new, and forgets those that were revoked or had expired
+	// before forget.
+	CreateToken(ctx context.Context, token Token, forget time.Time) error
+	// Tokens reads all tokens, in the order of their ids.
+	Tokens(ctx context.Context) ([]Token, error)
+	// RevokeToken notes when a token was revoked. One that is revoked already keeps its time. found is
+	// false where there is none.
+	RevokeToken(ctx context.Context, id string, at time.Time) (found bool, err error)
 }
 
 // ConsumerRegistration asks for a consumer on a topic. Name may be "".

@@ -50,6 +50,15 @@ func (b *Broker) now() time.Time { return b.config.Now().UTC().Truncate(time.Mic
 // ListTopics lists topic names in byte order that start with prefix and come after after, at most
 // limit (nil = the default). next is what to send as after for the rest, "" when there is none.
 func (b *Broker) ListTopics(ctx context.Context, prefix string, after TopicName, limit *int) (names []TopicName, next TopicName, err error) {
+	return b.listTopics(ctx, prefix, after, limit, func(ctx context.Context, n int) ([]TopicName, error) {
+		return b.store.ListTopics(ctx, prefix, after, n)
+	})
+}
+
+// listTopics is ListTopics with the look into the store, for at most n names, left to list.
+func (b *Broker) listTopics(
+	ctx context.Context, prefix string, after TopicName, limit *int, list func(ctx context.Context, n int) ([]TopicName, error),
+) (names []TopicName, next TopicName, err error) {
 	if err := b.enter(); err != nil {
 		return nil, "", err
 	}
@@ -64,7 +73,7 @@ func (b *Broker) ListTopics(ctx context.Context, prefix string, after TopicName,
 	if err != nil {
 		return nil, "", err
 	}
-	names, err = b.store.ListTopics(ctx, prefix, after, n+1)
+	names, err = list(ctx, n+1)
 	if err != nil {
 		return nil, "", err
 	}

@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"Concurrency", concurrencyTests()},
 		{"Fencing", fencingTests()},
 		{"Races", raceTests()},
+		{"Tokens", tokenTests()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

@@ -240,3 +240,23 @@ func (f *Faulty) Seek(ctx context.Context, r service.SeekRequest, now time.Time)
 func (f *Faulty) CommitOffsets(ctx context.Context, commits []service.OffsetCommit, now time.Time) error {
 	return none(f, "CommitOffsets", func() error { return f.Store.CommitOffsets(ctx, commits, now) })
 }
+
+// TopicName implements service.Store.
+func (f *Faulty) TopicName(ctx context.Context, topic service.TopicID) (service.TopicName, error) {
+	return one(f, "TopicName", func() (service.TopicName, error) { return f.Store.TopicName(ctx, topic) })
+}
+
+// CreateToken implements service.Store.
+func (f *Faulty) CreateToken(ctx context.Context, token service.Token, forget time.Time) error {
+	return none(f, "CreateToken", func() error { return f.Store.CreateToken(ctx, token, forget) })
+}
+
+// Tokens implements service.Store.
+func (f *Faulty) Tokens(ctx context.Context) ([]service.Token, error) {
+	return one(f, "Tokens", func() ([]service.Token, error) { return f.Store.Tokens(ctx) })
+}
+
+// RevokeToken implements service.Store.
+func (f *Faulty) RevokeToken(ctx context.Context, id string, at time.Time) (bool, error) {
+	return one(f, "RevokeToken", func() (bool, error) { return f.Store.RevokeToken(ctx, id, at) })
+}

@@ -42,6 +42,7 @@ type Store struct {
 	consumers sync.Map // service.ConsumerID → *topic
 	anonymous sync.Map // service.ProducerID → *topic, of producers without a name
 	counters  [service.Buckets]atomic.Int64
+	tokens    tokens
 }
 
 var _ service.Store = (*Store)(nil)
@@ -75,6 +76,7 @@ func (s *Store) Close() error {
 	s.topics.Clear()
 	s.consumers.Clear()
 	s.anonymous.Clear()
+	s.tokens.clear()
 	return nil
 }
 

@@ -376,7 +376,7 @@ func TestHeadsOfBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, url, "UPDATE heads SET identity = ''; ALTER TABLE messages DROP COLUMN checksum; "+
-		"DROP TABLE retention; ALTER TABLE producers DROP COLUMN last_used; "+
+		"DROP TABLE tokens, retention; ALTER TABLE producers DROP COLUMN last_used; "+
 		"DELETE FROM goose_db_version WHERE version_id > 1")
 	store := open(t, url)
 	if _, err := store.CreateTopic(t.Context(), service.NewTopic{Name: "new", Incarnation: "j"}); err != nil {
