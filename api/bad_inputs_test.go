@@ -11,9 +11,8 @@ import (
 
 // badInput is something that a broker has to cope with, and how it may answer.
 type badInput struct {
-	// row is where it stands in the catalogue of bad inputs of the project's security notes. Rows 89
-	// (HTTP/2) and 90–92 (tokens) come with what they are about; 61, 83–85, 87 and 88 are tests of
-	// their own (ownTests).
+	// row is where it stands in the catalogue of bad inputs of the project's security notes. Rows 61,
+	// 83–85, 87, 88 and 90–92 are tests of their own (ownTests).
 	row  string
 	text string
 	// want are the statuses that are right; 0 is a connection closed without an answer.
@@ -284,7 +283,19 @@ func badOrigins(consumer int64) []badInput {
 		bad("77", "OPTIONS /topics HTTP/1.1\r\nHost: %HOST%\r\nOrigin: http://evil.test\r\nAccess-Control-Request-Method: POST\r\n\r\n",
 			http.StatusMethodNotAllowed),
 		bad("77b", "OPTIONS * HTTP/1.1\r\nHost: %HOST%\r\n\r\n", notFound),
-		bad("77c", get("/topics", "Origin: http://evil.test"), ok),
+		bad("77c", get("/topics", "Origin: http://evil.test"), forbidden),
+		bad("77d", get("/topics", "Sec-Fetch-Site: cross-site"), forbidden),
+		bad("77d", get("/topics", "Sec-Fetch-Site: same-site"), forbidden),
+		bad("77d", get("/topics", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"), forbidden),
+		bad("77d", get("/topics", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"), ok),
+		bad("77d", get("/topics", "Sec-Fetch-Site: same-origin", "Referer: http://%HOST%/docs"), ok),
+		// A link on another page may lead to what everybody may know, and to nothing else.
+		bad("77e", get("/docs", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Referer: http://evil.test/"), ok),
+		bad("77e", get("/docs/", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"), ok),
+		bad("77e", get("/docs", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"), forbidden),
+		bad("77e", get("/healthz", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"), forbidden),
+		bad("77e", get("/openapi.json", "Origin: http://evil.test"), forbidden),
+		bad("77e", "HEAD /healthz HTTP/1.1\r\nHost: %HOST%\r\nOrigin: http://evil.test\r\n\r\n", forbidden),
 		bad("78", get(consume, "Sec-Fetch-Site: cross-site"), forbidden),
 		bad("78", get(consume, "Sec-Fetch-Site: same-site"), forbidden),
 		bad("78", get(consume, "Origin: http://evil.test"), forbidden),
@@ -296,12 +307,16 @@ func badOrigins(consumer int64) []badInput {
 		bad("78c", get(consume, "Referer: http://127.0.0.1:1/"), forbidden),
 		bad("78c", get(consume, "Referer: %zz"), forbidden),
 		stored("78d", get(consume, "Accept: */*", "Referer: http://%HOST%/docs/")),
-		bad("78e", get("/topics", "Referer: http://evil.test/", "Accept: image/png"), ok),
+		bad("78e", get("/topics", "Referer: http://evil.test/"), forbidden),
+		bad("78e", get("/topics", "Accept: image/png"), forbidden),
 		bad("78b", post(strings.Replace(consume, "GET", "POST", 1), "", "Origin: http://evil.test"), forbidden),
 		bad("79", get("/topics", "X-HTTP-Method-Override: POST", "X-Method-Override: DELETE"), ok),
 		bad("79", get("/topics?_method=DELETE"), malformed),
 		bad("80", get("/topics", "X-Forwarded-Host: evil.test", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "Forwarded: host=evil.test"), ok),
 		bad("80b", get("/topics", "X-Forwarded-Host: localhost", "Host: evil.test"), misdirected),
+		// HTTP/2 is not spoken.
+		closing(bad("89", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", malformed, notFound, http.StatusHTTPVersionNotSupported)),
+		bad("89", get("/healthz", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), ok),
 		bad("81", "TRACE /topics HTTP/1.1\r\nHost: %HOST%\r\n\r\n", http.StatusMethodNotAllowed),
 		bad("81", "CONNECT %HOST% HTTP/1.1\r\nHost: %HOST%\r\n\r\n", notFound),
 		bad("81", "get /topics HTTP/1.1\r\nHost: %HOST%\r\n\r\n", http.StatusMethodNotAllowed),

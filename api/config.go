@@ -28,6 +28,11 @@ type Config struct {
 	// AllowAnyHost turns the check of the Host header off. Then any web page may reach this broker
 	// by DNS rebinding, if the browser of its reader can.
 	AllowAnyHost bool
+	// AllowedOrigins are the sites whose pages may use the broker, each as CheckOrigin takes it. The
+	// pages of all others are refused.
+	AllowedOrigins []string
+	// Authenticate asks for a token wherever the document does.
+	Authenticate bool
 	// Unsafe are the settings, besides those of the store, that weaken safety, for /info.
 	Unsafe []string
 

@@ -99,6 +99,7 @@ func (e *refusal) Error() string { return string(e.code) + ": " + e.message }
 // Sentinels.
 var (
 	errCrossOrigin          = &refusal{code: CodeCrossOrigin, message: "requests from other sites are refused"}
+	errUnauthorized         = &refusal{code: CodeUnauthorized, message: "a valid token is required"}
 	errNotFound             = &refusal{code: CodeNotFound, message: "there is nothing at this address"}
 	errRequestTimeout       = &refusal{code: CodeRequestTimeout, message: "the body did not arrive in time"}
 	errUnsupportedMediaType = &refusal{code: CodeUnsupportedMediaType, message: "send application/json, without a content encoding"}
@@ -120,9 +121,10 @@ func malformed(sentence string) *service.Error {
 }
 
 // invalid is an invalid_request about a member or parameter. It names that as it was sent, if it
-// looks like a name, and quotes nothing else of what was sent.
+// looks like a name, and quotes nothing else of what was sent. A secret at a wrong place is no name: it
+// would go on into the log.
 func invalid(field, problem string) *service.Error {
-	if service.CheckName("", field) != nil {
+	if service.CheckName("", field) != nil || service.LooksLikeToken(field) {
 		return malformed("a member or parameter " + problem)
 	}
 	return service.Invalid(field, "%s", problem)
@@ -146,6 +148,9 @@ func (s *server) fail(x *exchange, r *http.Request, err error) {
 		status = statusOfHTTP(refused.code)
 		if refused.allow != "" {
 			x.Header().Set("Allow", refused.allow)
+		}
+		if refused.code == CodeUnauthorized {
+			x.Header()["Www-Authenticate"] = s.challenge
 		}
 	case known != nil:
 		status = statusOf(known.Code)

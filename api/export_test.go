@@ -15,6 +15,18 @@ func StatusOfHTTP(code Code) int      { return statusOfHTTP(code) }
 func DefaultConnections(n uint64) int { return defaultConnections(n) }
 func (c Config) WithDefaults() Config { return c.withDefaults() }
 
+// Rules are those of access.go: what the document says of the scope, "" where no token is needed.
+func Rules() map[string]string {
+	scopes := map[string]string{}
+	for id, r := range rules() {
+		if r.public != (r.scope == "") {
+			panic(id + " is public, or has a scope")
+		}
+		scopes[id] = r.scope
+	}
+	return scopes
+}
+
 func echoOf(handler http.Handler) *echo.Echo {
 	s, ok := handler.(*server)
 	if !ok {

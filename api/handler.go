@@ -24,6 +24,7 @@ type server struct {
 	log        *slog.Logger
 	operations *operations
 	hosts      hosts
+	origins    origins
 	origin     *http.CrossOriginProtection
 	docs       *docs
 	echo       *echo.Echo
@@ -40,7 +41,7 @@ type server struct {
 	reading   budget    // of the buffers that are in use
 
 	// The values of headers that answers have. They are shared and never modified.
-	noStore, noSniff, noReferrer, jsonType, closing []string
+	noStore, noSniff, noReferrer, jsonType, challenge, closing []string
 }
 
 // NewHandler returns the handler of the HTTP contract on a broker. It panics when the embedded
@@ -62,6 +63,7 @@ func newServer(broker *service.Broker, config Config) *server {
 		broker: broker, config: config, limits: broker.Limits(), log: config.Logger,
 		operations: operations,
 		hosts:      newHosts(config.AllowedHosts, config.AllowAnyHost),
+		origins:    newOrigins(config.AllowedOrigins),
 		origin:     http.NewCrossOriginProtection(),
 		docs:       newDocs(),
 		echo:       echo.New(),
@@ -71,6 +73,7 @@ func newServer(broker *service.Broker, config Config) *server {
 		noSniff:    []string{"nosniff"},
 		noReferrer: []string{"no-referrer"},
 		jsonType:   []string{"application/json"},
+		challenge:  []string{`Bearer realm="topiq"`},
 		closing:    []string{"close"},
 	}
 	s.reading.left.Store(config.readingBytes(&s.limits))
@@ -81,7 +84,8 @@ func newServer(broker *service.Broker, config Config) *server {
 	config.Metrics.Watch(broker)
 	s.echo.Binder = binder{s}
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(exchangeOf(c), c.Request(), err) }
-	wireserver.RegisterHandlers(s.echo, wireserver.NewStrictHandler(&handlers{s}, nil))
+	h := &handlers{s}
+	wireserver.RegisterHandlers(s.echo, wireserver.NewStrictHandler(h, []wireserver.StrictMiddlewareFunc{h.authorize}))
 	return s
 }
 
@@ -107,9 +111,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r)
 	defer s.end(x, r)
 	admitted, err := s.admit(x, r)
-	if err == nil && x.operation == nil {
+	switch {
+	case err != nil || x.status != 0: // or it is answered already
+	case x.operation == nil:
 		err = s.docs.serve(x, admitted)
-	} else if err == nil {
+	default:
 		s.echo.ServeHTTP(x, admitted)
 	}
 	if err != nil {
@@ -119,7 +125,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // admit checks all that can be checked before an operation is called, and returns the request in
 // its canonical shape. x.operation is nil afterwards for the files of /docs, which the document
-// does not list.
+// does not list. A preflight is answered here.
 func (s *server) admit(x *exchange, r *http.Request) (*http.Request, error) {
 	if x.ambiguous {
 		return nil, malformed("the request has both Content-Length and Transfer-Encoding: where does its body end?")
@@ -128,8 +134,14 @@ func (s *server) admit(x *exchange, r *http.Request) (*http.Request, error) {
 		return nil, err
 	}
 	operation, missing := s.operations.find(r)
-	if err := s.checkOrigin(r, operation != nil && operation.moves); err != nil {
-		return nil, err
+	allowed, answered := s.origins.allow(x, r)
+	if answered {
+		return nil, nil //nolint:nilnil // nothing is left to do
+	}
+	if !allowed {
+		if err := s.checkOrigin(r, missing == nil && (operation == nil || operation.rule.public)); err != nil {
+			return nil, err
+		}
 	}
 	if missing != nil || operation == nil {
 		return r, missing
@@ -138,7 +150,15 @@ func (s *server) admit(x *exchange, r *http.Request) (*http.Request, error) {
 	if r.Method == http.MethodHead {
 		r = withMethod(r, http.MethodGet) // from here on; net/http keeps the body of the answer to itself
 	}
-	// Tokens come here: who is it, and may it do this? Before anything of the request is read.
+	if s.config.Authenticate && !operation.rule.public {
+		var err error
+		if x.grant, err = s.authenticate(r); err != nil {
+			if r.ContentLength != 0 {
+				x.hangUp() // what a stranger has to say is not read
+			}
+			return nil, err
+		}
+	}
 	if err := s.readBody(x, r); err != nil {
 		return nil, err
 	}

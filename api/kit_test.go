@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -154,6 +155,7 @@ func newWorldOn(tb testing.TB, engine service.Store, c *coverage, limits service
 		Limits:   limits,
 		Now:      func() time.Time { return moment },
 		NewToken: func() string { return "incarnation-" + strconv.FormatInt(tokens.Add(1), 10) },
+		Secrets:  rand.NewChaCha8([32]byte{}),
 		// A fault of these tests stays: nothing is found out by looking longer.
 		ResolveFor: 50 * time.Millisecond,
 	}

@@ -3,9 +3,13 @@ package api
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // Listen bounds the connections of a listener. When there are as many as are allowed, the next one
@@ -13,6 +17,10 @@ import (
 // nothing takes no place from those that work. Where all of them work it waits until one has ended.
 //
 // The server of NewServer must serve it: that tells it which connections rest.
+//
+// With TLS, inner is the listener of TLS, not the other way round: then what is read here is what
+// the server reads, and the requests on it can be followed (framing). The server takes such a
+// connection for a plain one. The handshake is made by its first read, within the time for a header block.
 func Listen(inner net.Listener, config Config) net.Listener {
 	l := &listener{
 		Listener: inner,
@@ -48,7 +56,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	case l.slots <- struct{}{}:
 	default:
 		if oldest := l.makeRoom(); oldest != nil {
-			_ = oldest.Close() // which gives its slot back
+			oldest.drop() // which gives its slot back
 		}
 		select {
 		case l.slots <- struct{}{}:
@@ -90,7 +98,7 @@ func (l *listener) rest(c *conn) {
 	if l.waiting {
 		l.waiting = false
 		l.mu.Unlock()
-		_ = c.Close()
+		c.drop()
 		return
 	}
 	if c.place == nil && !c.gone {
@@ -123,7 +131,7 @@ type conn struct {
 	gone  bool
 
 	// framing follows the requests that come in. It is nil unless the server reads HTTP from this
-	// very connection: not where TLS is in between.
+	// very connection: not where TLS is in between (see Listen).
 	framing *framing
 	served  int64 // requests that the handler was given; by the goroutine that serves them alone
 }
@@ -131,6 +139,9 @@ type conn struct {
 // Read implements net.Conn.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	if err != nil {
+		answerPlain(err)
+	}
 	if c.framing != nil && c.framing.take(b[:n]) {
 		// Before the server sees it: a request that was taken is not lost to make room.
 		c.listener.work(c, false)
@@ -146,6 +157,29 @@ func (c *conn) Close() error {
 		<-c.listener.slots
 	})
 	return c.closeErr
+}
+
+// drop closes a connection without the goodbye of TLS: a client that takes nothing from it would make
+// the listener wait.
+func (c *conn) drop() {
+	if secured, ok := c.Conn.(*tls.Conn); ok {
+		_ = secured.NetConn().Close()
+	}
+	_ = c.Close()
+}
+
+// answerPlain tells a client that speaks plain HTTP to a port of TLS, in the words of net/http, which
+// does not see that it is one.
+func answerPlain(err error) {
+	header, ok := errors.AsType[tls.RecordHeaderError](err)
+	if !ok || header.Conn == nil {
+		return
+	}
+	switch string(header.RecordHeader[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET", "PATCH":
+		_ = header.Conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = io.WriteString(header.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+	}
 }
 
 // CloseWrite closes the sending half, for net/http: a client that still sends then gets the answer

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
+
+	"github.com/topiq/topiq/service"
 )
 
 // exchange is one request and its answer: the response writer that handlers get, and what is known
@@ -15,9 +17,10 @@ type exchange struct {
 	http.ResponseWriter
 	server    *server
 	operation *operation
-	body      []byte  // the whole body, in its canonical shape; nil when it is decoded
-	buffer    *[]byte // what body was read into, to be used again; all of it counts in server.reading
-	ambiguous bool    // the request says in two ways where its body ends
+	grant     *service.Grant // what the token allows; nil where none is asked for
+	body      []byte         // the whole body, in its canonical shape; nil when it is decoded
+	buffer    *[]byte        // what body was read into, to be used again; all of it counts in server.reading
+	ambiguous bool           // the request says in two ways where its body ends
 	number    uint64
 	began     time.Time
 	status    int // 0 until the answer has begun
@@ -83,6 +86,7 @@ func (s *server) logAccess(x *exchange, r *http.Request) {
 		slog.String("request_id", x.id()),
 		slog.String("method", r.Method),
 		slog.String("operation", x.operation.name()),
+		slog.String("token_id", x.tokenID()),
 		slog.Int("status", x.status),
 		slog.String("code", x.code),
 		slog.Int64("bytes", x.size),
@@ -101,6 +105,14 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
 // id is what the log and the answer of an internal failure call this request.
 func (x *exchange) id() string { return x.server.idPrefix + strconv.FormatUint(x.number, 36) }
+
+// tokenID is the public part of the token, "" if there is none.
+func (x *exchange) tokenID() string {
+	if x.grant == nil {
+		return ""
+	}
+	return x.grant.TokenID
+}
 
 // Unwrap lets http.ResponseController reach the connection.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }

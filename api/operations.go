@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -25,10 +26,10 @@ type operation struct {
 	required []string
 	// templated says that the path has a parameter. No older client knows such paths.
 	templated bool
-	// moves says that the call changes something.
-	moves bool
 	// counted is where its requests are counted.
 	counted *metrics.Operation
+	// rule is what a token must allow for it.
+	rule rule
 }
 
 // parameter is one parameter, or one member of a body.
@@ -131,9 +132,6 @@ type (
 				Schema schemaPart `json:"schema"`
 			} `json:"content"`
 		} `json:"requestBody"`
-		Responses map[string]struct {
-			Ref string `json:"$ref"`
-		} `json:"responses"`
 	}
 	parameterPart struct {
 		Ref      string     `json:"$ref"`
@@ -153,9 +151,6 @@ type (
 	}
 )
 
-// writeRefusal is the response that only calls which change something have.
-const writeRefusal = "#/components/responses/WriteForbidden"
-
 func loadOperations() (*operations, error) {
 	text, err := wireserver.GetSpecJSON()
 	if err != nil {
@@ -165,7 +160,7 @@ func loadOperations() (*operations, error) {
 	if err := json.Unmarshal(text, &d); err != nil {
 		return nil, err
 	}
-	o := &operations{exact: map[string]map[string]*operation{}}
+	o, rules := &operations{exact: map[string]map[string]*operation{}}, rules()
 	for path, p := range d.Paths {
 		methods := map[string]*operation{}
 		for method, part := range map[string]*operationPart{
@@ -175,7 +170,7 @@ func loadOperations() (*operations, error) {
 			if part == nil {
 				continue
 			}
-			if methods[method], err = d.operation(method, path, p.Parameters, part); err != nil {
+			if methods[method], err = d.operation(rules, method, path, p.Parameters, part); err != nil {
 				return nil, fmt.Errorf("%s %s: %w", method, path, err)
 			}
 			o.all = append(o.all, methods[method])
@@ -209,11 +204,18 @@ func loadOperations() (*operations, error) {
 // hasHead: load balancers ask these for the head alone.
 func (o *operation) hasHead() bool { return o.id == "health" || o.id == "ready" }
 
-func (d *documentPart) operation(method, path string, shared []parameterPart, part *operationPart) (*operation, error) {
+func (d *documentPart) operation(
+	rules map[string]rule, method, path string, shared []parameterPart, part *operationPart,
+) (*operation, error) {
 	o := &operation{
 		id: part.OperationID, method: method, path: path,
-		templated: strings.Contains(path, "{"), moves: part.Responses["403"].Ref == writeRefusal,
+		templated: strings.Contains(path, "{"),
 	}
+	rule, ok := rules[o.id]
+	if !ok {
+		return nil, errors.New("nobody has said what a token must allow for it")
+	}
+	o.rule = rule
 	for _, p := range append(slices.Clone(shared), part.Parameters...) {
 		if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {
 			p = d.Components.Parameters[name]

@@ -65,20 +65,37 @@ func ownPort(r *http.Request, port string) bool {
 	return port == strconv.Itoa(local.Port)
 }
 
-// checkOrigin refuses what a browser sends for a page of another site: every call that writes, and
-// the one GET that moves something. What a browser sends for our own pages (/docs), and what other
-// programs send, passes. There are no CORS headers, so no other page can read an answer either.
-func (s *server) checkOrigin(r *http.Request, moves bool) error {
-	if moves && r.Method == http.MethodGet {
-		if partOfAnotherPage(r) {
-			return errCrossOrigin
-		}
-		r = withMethod(r, http.MethodPost)
+// checkOrigin refuses what a browser sends for a page of another site, reads included: what such a
+// page cannot read it could still cause, or measure. What a browser sends for our own pages (/docs),
+// or for its user, passes, and so does what other programs send.
+//
+// public is for what everybody may know: there a link on another page may lead to it.
+func (s *server) checkOrigin(r *http.Request, public bool) error {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if !reads {
+		return crossOrigin(s.origin.Check(r))
 	}
-	if s.origin.Check(r) != nil {
+	if public && followsLink(r.Header) {
+		return nil
+	}
+	if !public && partOfAnotherPage(r) {
+		return errCrossOrigin
+	}
+	// The library takes a GET for harmless.
+	return crossOrigin(s.origin.Check(withMethod(r, http.MethodPost)))
+}
+
+func crossOrigin(err error) error {
+	if err != nil {
 		return errCrossOrigin
 	}
 	return nil
+}
+
+// followsLink reports whether a browser asks for what it will show as a page of its own, which the
+// page that led to it learns nothing of.
+func followsLink(h http.Header) bool {
+	return h.Get("Sec-Fetch-Mode") == "navigate" && h.Get("Sec-Fetch-Dest") == "document" && h.Get("Origin") == ""
 }
 
 // partOfAnotherPage reports whether a GET is for an image, or from a page of another host. Browsers

@@ -18,7 +18,7 @@ func (h *handlers) CreateTopic(ctx context.Context, r wireserver.CreateTopicRequ
 // ListTopics implements wireserver.StrictServerInterface.
 func (h *handlers) ListTopics(ctx context.Context, r wireserver.ListTopicsRequestObject) (wireserver.ListTopicsResponseObject, error) {
 	p := r.Params
-	names, next, err := h.broker.ListTopics(ctx, valueOf(p.Prefix), topicName(valueOf(p.After)), count(p.Limit))
+	names, next, err := h.broker.VisibleTopics(ctx, visibleTo(ctx), valueOf(p.Prefix), topicName(valueOf(p.After)), count(p.Limit))
 	if err != nil {
 		return nil, err
 	}

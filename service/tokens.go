@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -15,7 +16,7 @@ func (b *Broker) Authenticate(ctx context.Context, text string) (*Grant, error) 
 	if !ok {
 		return nil, nil //nolint:nilnil // no grant is an answer
 	}
-	return b.tokens.grant(ctx, id, hash, b.config.Now())
+	return b.tokens.grant(ctx, text, id, hash, b.config.Now())
 }
 
 // HasTokens reports whether the store has tokens, or had some once.
@@ -84,11 +85,14 @@ func (b *Broker) loadTokens(ctx context.Context) ([]Token, error) {
 	return b.store.Tokens(ctx)
 }
 
-// VisibleTopics is ListTopics of those that a token may do anything with. No topic of others costs it
+// VisibleTopics is ListTopics of those that a token may do anything with, of all where g is nil. No topic of others costs it
 // anything, so that it cannot be told from the time that it takes how many there are.
 func (b *Broker) VisibleTopics(
 	ctx context.Context, g *Grant, prefix string, after TopicName, limit *int,
 ) (names []TopicName, next TopicName, err error) {
+	if g == nil {
+		return b.ListTopics(ctx, prefix, after, limit)
+	}
 	return b.listTopics(ctx, prefix, after, limit, func(ctx context.Context, n int) ([]TopicName, error) {
 		var all []TopicName
 		for _, p := range g.visible() {
@@ -136,11 +140,15 @@ func (b *Broker) TopicOf(ctx context.Context, id ConsumerID) (TopicName, error) 
 		return "", err
 	}
 	row, err := b.freshConsumer(ctx, 0, id)
-	if err != nil {
+	if errors.Is(err, ErrConsumerNotFound) {
+		// A look for a topic that cannot be there: who may not know of a consumer cannot tell either from
+		// how long it takes.
+		row.Topic = TopicID(NewID(0, BucketOfID(id)))
+	} else if err != nil {
 		return "", err
 	}
 	name, err := b.store.TopicName(ctx, row.Topic)
-	if CodeOf(err) == CodeTopicNotFound && err != nil {
+	if errors.Is(err, ErrTopicNotFound) {
 		err = ErrConsumerNotFound
 	}
 	return name, err

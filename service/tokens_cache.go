@@ -55,7 +55,9 @@ type tokenRead struct {
 }
 
 // grant returns what a token allows, nil where there is no valid one.
-func (c *tokenCache) grant(ctx context.Context, id string, hash [sha256.Size]byte, now time.Time) (*Grant, error) {
+func (c *tokenCache) grant(
+	ctx context.Context, text, id string, hash [sha256.Size]byte, now time.Time,
+) (*Grant, error) {
 	set := c.set.Load()
 	if set == nil {
 		set = &tokenSet{}
@@ -67,13 +69,13 @@ func (c *tokenCache) grant(ctx context.Context, id string, hash [sha256.Size]byt
 	case known != nil && age < tokensTrusted:
 		// One request looks; the others, and this one if it fails, go by what is known.
 		if c.idle() {
-			if newer, err := c.since(ctx, time.Now().Add(-tokensFresh)); err == nil {
+			if newer, err := c.after(ctx, set); err == nil {
 				known = newer.byID[id]
 			}
 		}
-	case known == nil && age < tokensUnknown:
+	case known == nil && (age < tokensUnknown || !wellFormed(text)):
 	default:
-		newer, err := c.since(ctx, time.Now().Add(-tokensUnknown))
+		newer, err := c.after(ctx, set)
 		if err != nil {
 			return nil, err
 		}
@@ -85,15 +87,23 @@ func (c *tokenCache) grant(ctx context.Context, id string, hash [sha256.Size]byt
 	return known.grant, nil
 }
 
-// renew reads the tokens after a change, so that this broker knows of it at once. If that fails, it
-// will know of it as the others do.
-func (c *tokenCache) renew(ctx context.Context) { _, _ = c.since(ctx, time.Now()) }
+// renew reads the tokens after a change, so that this broker knows of it at once. What it knew is
+// forgotten first: if the read fails, the next request reads, or is told that the store does not answer.
+func (c *tokenCache) renew(ctx context.Context) {
+	c.set.Store(nil)
+	_, _ = c.since(ctx, time.Now())
+}
 
 // idle reports whether nobody reads.
 func (c *tokenCache) idle() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.reading == nil
+}
+
+// after returns what was read later than a set.
+func (c *tokenCache) after(ctx context.Context, set *tokenSet) (*tokenSet, error) {
+	return c.since(ctx, set.at.Add(1))
 }
 
 // since returns what a read has found that began no earlier than a time. Callers share reads.

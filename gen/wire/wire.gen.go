@@ -286,6 +286,42 @@ type CountUnreadResult struct {
 	Status SuccessStatus `json:"status"`
 }
 
+// CreateTokenRequest defines model for CreateTokenRequest.
+type CreateTokenRequest struct {
+	// ExpiresSeconds For how many seconds it is valid. Without this it is valid until it is revoked.
+	ExpiresSeconds *int64 `json:"expires_seconds,omitempty"`
+
+	// Name A name of 1 to 128 characters: letters, digits, dot, underscore, hyphen. Not `.` and not `..`.
+	// Names that differ only in letter case are different names.
+	Name Name `json:"name"`
+
+	// Scopes What the token allows.
+	Scopes []Scope `json:"scopes"`
+}
+
+// CreateTokenResult defines model for CreateTokenResult.
+type CreateTokenResult struct {
+	// CreatedAt When it was made.
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt When it ends; absent if it does not.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Name A name of 1 to 128 characters: letters, digits, dot, underscore, hyphen. Not `.` and not `..`.
+	// Names that differ only in letter case are different names.
+	Name   Name    `json:"name"`
+	Scopes []Scope `json:"scopes"`
+
+	// Status Always `success`.
+	Status SuccessStatus `json:"status"`
+
+	// Token The text to send. It is shown only here.
+	Token string `json:"token"`
+
+	// TokenID The public part of a token.
+	TokenID TokenID `json:"token_id"`
+}
+
 // CreateTopicRequest defines model for CreateTopicRequest.
 type CreateTopicRequest struct {
 	// Name A name of 1 to 128 characters: letters, digits, dot, underscore, hyphen. Not `.` and not `..`.
@@ -512,6 +548,16 @@ type ListProducersResult struct {
 
 	// Status Always `success`.
 	Status SuccessStatus `json:"status"`
+}
+
+// ListTokensResult defines model for ListTokensResult.
+type ListTokensResult struct {
+	// Next The public part of a token.
+	Next *TokenID `json:"next,omitempty"`
+
+	// Status Always `success`.
+	Status SuccessStatus `json:"status"`
+	Tokens []TokenEntry  `json:"tokens"`
 }
 
 // ListTopicsResult defines model for ListTopicsResult.
@@ -802,6 +848,18 @@ type RetentionChange struct {
 	MaxMessages *int64 `json:"max_messages,omitempty"`
 }
 
+// RevokeTokenResult defines model for RevokeTokenResult.
+type RevokeTokenResult struct {
+	// Status Always `success`.
+	Status SuccessStatus `json:"status"`
+
+	// TokenID The public part of a token.
+	TokenID TokenID `json:"token_id"`
+}
+
+// Scope `produce:PATTERN`, `consume:PATTERN` or `admin`.
+type Scope = string
+
 // Seq A named producer's own number for a message on one topic. The first one is 0.
 type Seq = int64
 
@@ -835,6 +893,29 @@ type SuccessStatus string
 
 // Text A message that is text. Any valid UTF-8, also empty; at most 1 MiB.
 type Text = string
+
+// TokenEntry defines model for TokenEntry.
+type TokenEntry struct {
+	// CreatedAt When it was made.
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt When it ends; absent if it does not.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Name A name of 1 to 128 characters: letters, digits, dot, underscore, hyphen. Not `.` and not `..`.
+	// Names that differ only in letter case are different names.
+	Name Name `json:"name"`
+
+	// RevokedAt When it was revoked; absent if it was not.
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	Scopes    []string   `json:"scopes"`
+
+	// TokenID The public part of a token.
+	TokenID TokenID `json:"token_id"`
+}
+
+// TokenID The public part of a token.
+type TokenID = string
 
 // TopicResult defines model for TopicResult.
 type TopicResult struct {
@@ -952,6 +1033,12 @@ type Consumed = ConsumeResult
 // ConsumerNotFound Every refusal. Which facts are there depends on `code`.
 type ConsumerNotFound = Failure
 
+// CrossOrigin Every refusal. Which facts are there depends on `code`.
+type CrossOrigin = Failure
+
+// Forbidden Every refusal. Which facts are there depends on `code`.
+type Forbidden = Failure
+
 // Healthy defines model for Healthy.
 type Healthy = HealthResult
 
@@ -966,6 +1053,9 @@ type Internal = Failure
 
 // InvalidRequest Every refusal. Which facts are there depends on `code`.
 type InvalidRequest = Failure
+
+// NotFound Every refusal. Which facts are there depends on `code`.
+type NotFound = Failure
 
 // NothingToConsume Every refusal. Which facts are there depends on `code`.
 type NothingToConsume = Failure
@@ -990,9 +1080,6 @@ type ProducerNotFound = Failure
 
 // RateLimited Every refusal. Which facts are there depends on `code`.
 type RateLimited = Failure
-
-// ReadForbidden Every refusal. Which facts are there depends on `code`.
-type ReadForbidden = Failure
 
 // ReadUnavailable Every refusal. Which facts are there depends on `code`.
 type ReadUnavailable = Failure
@@ -1020,9 +1107,6 @@ type Unauthorized = Failure
 
 // UnsupportedMediaType Every refusal. Which facts are there depends on `code`.
 type UnsupportedMediaType = Failure
-
-// WriteForbidden Every refusal. Which facts are there depends on `code`.
-type WriteForbidden = Failure
 
 // WriteUnavailable Every refusal. Which facts are there depends on `code`.
 type WriteUnavailable = Failure
@@ -1090,6 +1174,15 @@ type CountUnreadParams struct {
 
 	// ConsumerID The id of the consumer, as answered by its registration.
 	ConsumerID ConsumerID `form:"consumer_id" json:"consumer_id"`
+}
+
+// ListTokensParams defines parameters for ListTokens.
+type ListTokensParams struct {
+	// After Only ids after this one. The id need not exist.
+	After *TokenID `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many entries to answer at most. Default 100.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListTopicsParams defines parameters for ListTopics.
@@ -1178,6 +1271,9 @@ type RegisterProducerJSONRequestBody = RegisterProducerRequest
 
 // UnregisterProducerJSONRequestBody defines body for UnregisterProducer for application/json ContentType.
 type UnregisterProducerJSONRequestBody = UnregisterProducerRequest
+
+// CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
+type CreateTokenJSONRequestBody = CreateTokenRequest
 
 // CreateTopicJSONRequestBody defines body for CreateTopic for application/json ContentType.
 type CreateTopicJSONRequestBody = CreateTopicRequest

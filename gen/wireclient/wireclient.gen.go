@@ -120,9 +120,8 @@ type ClientInterface interface {
 	// `offset_out_of_range`, `offset_behind`.
 	//
 	// Some HTTP libraries and proxies silently repeat a GET. To consume plainly, prefer the POST form of
-	// this call. A browser page of another site is refused, because this GET changes state, and so is a
-	// request for an image. A broker that is reached by plain HTTP under a name other than `localhost` may
-	// not see which page a browser asks for: put TLS in front of it.
+	// this call. A broker that is reached by plain HTTP under a name other than `localhost` may not see for
+	// which page a browser asks, and this GET changes state: use TLS.
 	//
 	// Corresponds with GET /consumer/consume (the `Consume` operationId).
 	Consume(ctx context.Context, params *ConsumeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -417,6 +416,47 @@ type ClientInterface interface {
 	// Corresponds with GET /size (the `CountUnread` operationId).
 	CountUnread(ctx context.Context, params *CountUnreadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListTokens List tokens
+	//
+	// Lists the tokens, sorted by id, without their texts, which nobody knows. Those that were revoked or have
+	// expired are listed for 30 days more, or longer. When there are more than `limit`, the answer carries
+	// `next`: send it as `after`. A read; it may be repeated blindly.
+	//
+	// Corresponds with GET /tokens (the `ListTokens` operationId).
+	ListTokens(ctx context.Context, params *ListTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTokenWithBody Make a token
+	//
+	// Makes a token. Its text is in this answer and nowhere else: the broker keeps only a hash of it. Several
+	// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
+	// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
+	// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /tokens (the `CreateToken` operationId).
+	CreateTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateToken Make a token
+	//
+	// Makes a token. Its text is in this answer and nowhere else: the broker keeps only a hash of it. Several
+	// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
+	// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
+	// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /tokens (the `CreateToken` operationId).
+	CreateToken(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeToken Revoke a token
+	//
+	// Ends a token for good. The broker at hand refuses it from now on, every other broker on the store after ten
+	// seconds at most. A long poll that has begun goes on to its end. It may be repeated blindly.
+	//
+	// Corresponds with DELETE /tokens/{token_id} (the `RevokeToken` operationId).
+	RevokeToken(ctx context.Context, tokenID TokenID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListTopics List topics
 	//
 	// Lists topic names, sorted by their bytes. When there are more names than `limit`, the answer carries
@@ -433,7 +473,7 @@ type ClientInterface interface {
 	// everything.
 	//
 	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-	// the details.
+	// the details. Like that call, it needs the scope `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -448,7 +488,7 @@ type ClientInterface interface {
 	// everything.
 	//
 	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-	// the details.
+	// the details. Like that call, it needs the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -607,9 +647,8 @@ type ClientInterface interface {
 // `offset_out_of_range`, `offset_behind`.
 //
 // Some HTTP libraries and proxies silently repeat a GET. To consume plainly, prefer the POST form of
-// this call. A browser page of another site is refused, because this GET changes state, and so is a
-// request for an image. A broker that is reached by plain HTTP under a name other than `localhost` may
-// not see which page a browser asks for: put TLS in front of it.
+// this call. A broker that is reached by plain HTTP under a name other than `localhost` may not see for
+// which page a browser asks, and this GET changes state: use TLS.
 //
 // Corresponds with GET /consumer/consume (the `Consume` operationId).
 func (c *Client) Consume(ctx context.Context, params *ConsumeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1134,6 +1173,87 @@ func (c *Client) CountUnread(ctx context.Context, params *CountUnreadParams, req
 	return c.Client.Do(req)
 }
 
+// ListTokens List tokens
+//
+// Lists the tokens, sorted by id, without their texts, which nobody knows. Those that were revoked or have
+// expired are listed for 30 days more, or longer. When there are more than `limit`, the answer carries
+// `next`: send it as `after`. A read; it may be repeated blindly.
+//
+// Corresponds with GET /tokens (the `ListTokens` operationId).
+func (c *Client) ListTokens(ctx context.Context, params *ListTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTokensRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTokenWithBody Make a token
+//
+// Makes a token. Its text is in this answer and nowhere else: the broker keeps only a hash of it. Several
+// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
+// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
+// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /tokens (the `CreateToken` operationId).
+func (c *Client) CreateTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTokenRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateToken Make a token
+//
+// Makes a token. Its text is in this answer and nowhere else: the broker keeps only a hash of it. Several
+// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
+// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
+// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /tokens (the `CreateToken` operationId).
+func (c *Client) CreateToken(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTokenRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeToken Revoke a token
+//
+// Ends a token for good. The broker at hand refuses it from now on, every other broker on the store after ten
+// seconds at most. A long poll that has begun goes on to its end. It may be repeated blindly.
+//
+// Corresponds with DELETE /tokens/{token_id} (the `RevokeToken` operationId).
+func (c *Client) RevokeToken(ctx context.Context, tokenID TokenID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeTokenRequest(c.Server, tokenID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListTopics List topics
 //
 // Lists topic names, sorted by their bytes. When there are more names than `limit`, the answer carries
@@ -1160,7 +1280,7 @@ func (c *Client) ListTopics(ctx context.Context, params *ListTopicsParams, reqEd
 // everything.
 //
 // `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-// the details.
+// the details. Like that call, it needs the scope `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1185,7 +1305,7 @@ func (c *Client) CreateTopicWithBody(ctx context.Context, contentType string, bo
 // everything.
 //
 // `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-// the details.
+// the details. Like that call, it needs the scope `admin`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2162,6 +2282,146 @@ func NewCountUnreadRequest(server string, params *CountUnreadParams) (*http.Requ
 	return req, nil
 }
 
+// NewListTokensRequest constructs an http.Request for the ListTokens method
+func NewListTokensRequest(server string, params *ListTokensParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateTokenRequest calls the generic CreateToken builder with application/json body
+func NewCreateTokenRequest(server string, body CreateTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateTokenRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateTokenRequestWithBody constructs an http.Request for the CreateToken method, with any body, and a specified content type
+func NewCreateTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokeTokenRequest constructs an http.Request for the RevokeToken method
+func NewRevokeTokenRequest(server string, tokenID TokenID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token_id", tokenID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/tokens/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListTopicsRequest constructs an http.Request for the ListTopics method
 func NewListTopicsRequest(server string, params *ListTopicsParams) (*http.Request, error) {
 	var err error
@@ -2823,9 +3083,8 @@ type ClientWithResponsesInterface interface {
 	// `offset_out_of_range`, `offset_behind`.
 	//
 	// Some HTTP libraries and proxies silently repeat a GET. To consume plainly, prefer the POST form of
-	// this call. A browser page of another site is refused, because this GET changes state, and so is a
-	// request for an image. A broker that is reached by plain HTTP under a name other than `localhost` may
-	// not see which page a browser asks for: put TLS in front of it.
+	// this call. A broker that is reached by plain HTTP under a name other than `localhost` may not see for
+	// which page a browser asks, and this GET changes state: use TLS.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3138,6 +3397,51 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /size (the `CountUnread` operationId).
 	CountUnreadWithResponse(ctx context.Context, params *CountUnreadParams, reqEditors ...RequestEditorFn) (*CountUnreadReply, error)
 
+	// ListTokensWithResponse List tokens
+	//
+	// Lists the tokens, sorted by id, without their texts, which nobody knows. Those that were revoked or have
+	// expired are listed for 30 days more, or longer. When there are more than `limit`, the answer carries
+	// `next`: send it as `after`. A read; it may be repeated blindly.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /tokens (the `ListTokens` operationId).
+	ListTokensWithResponse(ctx context.Context, params *ListTokensParams, reqEditors ...RequestEditorFn) (*ListTokensReply, error)
+
+	// CreateTokenWithBodyWithResponse Make a token
+	//
+	// Makes a token. Its text is in this answer and nowhere else: the broker keeps only a hash of it. Several
+	// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
+	// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
+	// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /tokens (the `CreateToken` operationId).
+	CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenReply, error)
+
+	// CreateTokenWithResponse Make a token
+	//
+	// Makes a token. Its text is in this answer and nowhere else: the broker keeps only a hash of it. Several
+	// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
+	// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
+	// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /tokens (the `CreateToken` operationId).
+	CreateTokenWithResponse(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenReply, error)
+
+	// RevokeTokenWithResponse Revoke a token
+	//
+	// Ends a token for good. The broker at hand refuses it from now on, every other broker on the store after ten
+	// seconds at most. A long poll that has begun goes on to its end. It may be repeated blindly.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /tokens/{token_id} (the `RevokeToken` operationId).
+	RevokeTokenWithResponse(ctx context.Context, tokenID TokenID, reqEditors ...RequestEditorFn) (*RevokeTokenReply, error)
+
 	// ListTopicsWithResponse List topics
 	//
 	// Lists topic names, sorted by their bytes. When there are more names than `limit`, the answer carries
@@ -3156,7 +3460,7 @@ type ClientWithResponsesInterface interface {
 	// everything.
 	//
 	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-	// the details.
+	// the details. Like that call, it needs the scope `admin`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3171,7 +3475,7 @@ type ClientWithResponsesInterface interface {
 	// everything.
 	//
 	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-	// the details.
+	// the details. Like that call, it needs the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3313,6 +3617,11 @@ type ClientWithResponsesInterface interface {
 	StreamMessagesWithResponse(ctx context.Context, topic TopicPath, params *StreamMessagesParams, reqEditors ...RequestEditorFn) (*StreamMessagesReply, error)
 }
 
+// ConsumeReply401Headers the declared response headers of an HTTP 401 response for Consume
+type ConsumeReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // ConsumeReply429Headers the declared response headers of an HTTP 429 response for Consume
 type ConsumeReply429Headers struct {
 	RetryAfter *string
@@ -3333,7 +3642,7 @@ type ConsumeReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NothingToConsume
 	// JSON409 the response for an HTTP 409 `application/json` response
@@ -3352,6 +3661,8 @@ type ConsumeReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ConsumeReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ConsumeReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3374,7 +3685,7 @@ func (r ConsumeReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ConsumeReply) GetJSON403() *WriteForbidden {
+func (r ConsumeReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -3452,6 +3763,11 @@ func (r ConsumeReply) ContentType() string {
 	return ""
 }
 
+// ConsumePostReply401Headers the declared response headers of an HTTP 401 response for ConsumePost
+type ConsumePostReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // ConsumePostReply429Headers the declared response headers of an HTTP 429 response for ConsumePost
 type ConsumePostReply429Headers struct {
 	RetryAfter *string
@@ -3472,7 +3788,7 @@ type ConsumePostReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NothingToConsume
 	// JSON408 the response for an HTTP 408 `application/json` response
@@ -3497,6 +3813,8 @@ type ConsumePostReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ConsumePostReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ConsumePostReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3519,7 +3837,7 @@ func (r ConsumePostReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ConsumePostReply) GetJSON403() *WriteForbidden {
+func (r ConsumePostReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -3612,6 +3930,11 @@ func (r ConsumePostReply) ContentType() string {
 	return ""
 }
 
+// RegisterConsumerReply401Headers the declared response headers of an HTTP 401 response for RegisterConsumer
+type RegisterConsumerReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // RegisterConsumerReply429Headers the declared response headers of an HTTP 429 response for RegisterConsumer
 type RegisterConsumerReply429Headers struct {
 	RetryAfter *string
@@ -3632,7 +3955,7 @@ type RegisterConsumerReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *TopicNotFound
 	// JSON408 the response for an HTTP 408 `application/json` response
@@ -3655,6 +3978,8 @@ type RegisterConsumerReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RegisterConsumerReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RegisterConsumerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3677,7 +4002,7 @@ func (r RegisterConsumerReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r RegisterConsumerReply) GetJSON403() *WriteForbidden {
+func (r RegisterConsumerReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -3765,6 +4090,11 @@ func (r RegisterConsumerReply) ContentType() string {
 	return ""
 }
 
+// SetOffsetReply401Headers the declared response headers of an HTTP 401 response for SetOffset
+type SetOffsetReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // SetOffsetReply429Headers the declared response headers of an HTTP 429 response for SetOffset
 type SetOffsetReply429Headers struct {
 	RetryAfter *string
@@ -3785,7 +4115,7 @@ type SetOffsetReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ConsumerNotFound
 	// JSON408 the response for an HTTP 408 `application/json` response
@@ -3808,6 +4138,8 @@ type SetOffsetReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SetOffsetReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *SetOffsetReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3830,7 +4162,7 @@ func (r SetOffsetReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r SetOffsetReply) GetJSON403() *WriteForbidden {
+func (r SetOffsetReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -3918,6 +4250,11 @@ func (r SetOffsetReply) ContentType() string {
 	return ""
 }
 
+// DescribeConsumerReply401Headers the declared response headers of an HTTP 401 response for DescribeConsumer
+type DescribeConsumerReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // DescribeConsumerReply429Headers the declared response headers of an HTTP 429 response for DescribeConsumer
 type DescribeConsumerReply429Headers struct {
 	RetryAfter *string
@@ -3938,7 +4275,7 @@ type DescribeConsumerReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ConsumerNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
@@ -3949,6 +4286,8 @@ type DescribeConsumerReply struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DescribeConsumerReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DescribeConsumerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3971,7 +4310,7 @@ func (r DescribeConsumerReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r DescribeConsumerReply) GetJSON403() *ReadForbidden {
+func (r DescribeConsumerReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -4029,6 +4368,11 @@ func (r DescribeConsumerReply) ContentType() string {
 	return ""
 }
 
+// UnregisterConsumerReply401Headers the declared response headers of an HTTP 401 response for UnregisterConsumer
+type UnregisterConsumerReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // UnregisterConsumerReply429Headers the declared response headers of an HTTP 429 response for UnregisterConsumer
 type UnregisterConsumerReply429Headers struct {
 	RetryAfter *string
@@ -4049,7 +4393,7 @@ type UnregisterConsumerReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ConsumerNotFound
 	// JSON408 the response for an HTTP 408 `application/json` response
@@ -4068,6 +4412,8 @@ type UnregisterConsumerReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *UnregisterConsumerReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UnregisterConsumerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4090,7 +4436,7 @@ func (r UnregisterConsumerReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r UnregisterConsumerReply) GetJSON403() *WriteForbidden {
+func (r UnregisterConsumerReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -4180,6 +4526,8 @@ type HealthReply struct {
 	JSON200 *Healthy
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *InvalidRequest
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -4198,6 +4546,11 @@ func (r HealthReply) GetJSON200() *Healthy {
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
 func (r HealthReply) GetJSON400() *InvalidRequest {
 	return r.JSON400
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r HealthReply) GetJSON403() *CrossOrigin {
+	return r.JSON403
 }
 
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
@@ -4244,8 +4597,18 @@ func (r HealthReply) ContentType() string {
 	return ""
 }
 
+// InfoReply401Headers the declared response headers of an HTTP 401 response for Info
+type InfoReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // InfoReply429Headers the declared response headers of an HTTP 429 response for Info
 type InfoReply429Headers struct {
+	RetryAfter *string
+}
+
+// InfoReply503Headers the declared response headers of an HTTP 503 response for Info
+type InfoReply503Headers struct {
 	RetryAfter *string
 }
 
@@ -4259,15 +4622,21 @@ type InfoReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *InfoReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *InfoReply429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *InfoReply503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -4286,7 +4655,7 @@ func (r InfoReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r InfoReply) GetJSON403() *ReadForbidden {
+func (r InfoReply) GetJSON403() *CrossOrigin {
 	return r.JSON403
 }
 
@@ -4303,6 +4672,11 @@ func (r InfoReply) GetJSON429() *RateLimited {
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
 func (r InfoReply) GetJSON500() *Internal {
 	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r InfoReply) GetJSON503() *ReadUnavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -4334,8 +4708,18 @@ func (r InfoReply) ContentType() string {
 	return ""
 }
 
+// MetricsReply401Headers the declared response headers of an HTTP 401 response for Metrics
+type MetricsReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // MetricsReply429Headers the declared response headers of an HTTP 429 response for Metrics
 type MetricsReply429Headers struct {
+	RetryAfter *string
+}
+
+// MetricsReply503Headers the declared response headers of an HTTP 503 response for Metrics
+type MetricsReply503Headers struct {
 	RetryAfter *string
 }
 
@@ -4347,15 +4731,21 @@ type MetricsReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *MetricsReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *MetricsReply429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *MetricsReply503Headers
 }
 
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
@@ -4369,7 +4759,7 @@ func (r MetricsReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r MetricsReply) GetJSON403() *ReadForbidden {
+func (r MetricsReply) GetJSON403() *CrossOrigin {
 	return r.JSON403
 }
 
@@ -4386,6 +4776,11 @@ func (r MetricsReply) GetJSON429() *RateLimited {
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
 func (r MetricsReply) GetJSON500() *Internal {
 	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r MetricsReply) GetJSON503() *ReadUnavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -4417,6 +4812,11 @@ func (r MetricsReply) ContentType() string {
 	return ""
 }
 
+// CountProducedReply401Headers the declared response headers of an HTTP 401 response for CountProduced
+type CountProducedReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // CountProducedReply429Headers the declared response headers of an HTTP 429 response for CountProduced
 type CountProducedReply429Headers struct {
 	RetryAfter *string
@@ -4437,7 +4837,7 @@ type CountProducedReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
@@ -4448,6 +4848,8 @@ type CountProducedReply struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CountProducedReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CountProducedReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4470,7 +4872,7 @@ func (r CountProducedReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r CountProducedReply) GetJSON403() *ReadForbidden {
+func (r CountProducedReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -4528,6 +4930,11 @@ func (r CountProducedReply) ContentType() string {
 	return ""
 }
 
+// ProduceReply401Headers the declared response headers of an HTTP 401 response for Produce
+type ProduceReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // ProduceReply429Headers the declared response headers of an HTTP 429 response for Produce
 type ProduceReply429Headers struct {
 	RetryAfter *string
@@ -4548,7 +4955,7 @@ type ProduceReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ProducerNotFound
 	// JSON408 the response for an HTTP 408 `application/json` response
@@ -4573,6 +4980,8 @@ type ProduceReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ProduceReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ProduceReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4595,7 +5004,7 @@ func (r ProduceReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ProduceReply) GetJSON403() *WriteForbidden {
+func (r ProduceReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -4688,6 +5097,11 @@ func (r ProduceReply) ContentType() string {
 	return ""
 }
 
+// RegisterProducerReply401Headers the declared response headers of an HTTP 401 response for RegisterProducer
+type RegisterProducerReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // RegisterProducerReply429Headers the declared response headers of an HTTP 429 response for RegisterProducer
 type RegisterProducerReply429Headers struct {
 	RetryAfter *string
@@ -4708,7 +5122,7 @@ type RegisterProducerReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON408 the response for an HTTP 408 `application/json` response
 	JSON408 *RequestTimeout
 	// JSON409 the response for an HTTP 409 `application/json` response
@@ -4727,6 +5141,8 @@ type RegisterProducerReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RegisterProducerReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RegisterProducerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4749,7 +5165,7 @@ func (r RegisterProducerReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r RegisterProducerReply) GetJSON403() *WriteForbidden {
+func (r RegisterProducerReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -4827,6 +5243,11 @@ func (r RegisterProducerReply) ContentType() string {
 	return ""
 }
 
+// DescribeProducerReply401Headers the declared response headers of an HTTP 401 response for DescribeProducer
+type DescribeProducerReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // DescribeProducerReply429Headers the declared response headers of an HTTP 429 response for DescribeProducer
 type DescribeProducerReply429Headers struct {
 	RetryAfter *string
@@ -4847,7 +5268,7 @@ type DescribeProducerReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ProducerNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
@@ -4860,6 +5281,8 @@ type DescribeProducerReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DescribeProducerReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DescribeProducerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4882,7 +5305,7 @@ func (r DescribeProducerReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r DescribeProducerReply) GetJSON403() *ReadForbidden {
+func (r DescribeProducerReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -4945,6 +5368,11 @@ func (r DescribeProducerReply) ContentType() string {
 	return ""
 }
 
+// UnregisterProducerReply401Headers the declared response headers of an HTTP 401 response for UnregisterProducer
+type UnregisterProducerReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // UnregisterProducerReply429Headers the declared response headers of an HTTP 429 response for UnregisterProducer
 type UnregisterProducerReply429Headers struct {
 	RetryAfter *string
@@ -4965,7 +5393,7 @@ type UnregisterProducerReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ProducerNotFound
 	// JSON408 the response for an HTTP 408 `application/json` response
@@ -4984,6 +5412,8 @@ type UnregisterProducerReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *UnregisterProducerReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UnregisterProducerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5006,7 +5436,7 @@ func (r UnregisterProducerReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r UnregisterProducerReply) GetJSON403() *WriteForbidden {
+func (r UnregisterProducerReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -5101,6 +5531,8 @@ type ReadyReply struct {
 	JSON200 *Healthy
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *InvalidRequest
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -5123,6 +5555,11 @@ func (r ReadyReply) GetJSON200() *Healthy {
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
 func (r ReadyReply) GetJSON400() *InvalidRequest {
 	return r.JSON400
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ReadyReply) GetJSON403() *CrossOrigin {
+	return r.JSON403
 }
 
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
@@ -5174,6 +5611,11 @@ func (r ReadyReply) ContentType() string {
 	return ""
 }
 
+// CountUnreadReply401Headers the declared response headers of an HTTP 401 response for CountUnread
+type CountUnreadReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // CountUnreadReply429Headers the declared response headers of an HTTP 429 response for CountUnread
 type CountUnreadReply429Headers struct {
 	RetryAfter *string
@@ -5194,7 +5636,7 @@ type CountUnreadReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ConsumerNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
@@ -5205,6 +5647,8 @@ type CountUnreadReply struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CountUnreadReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CountUnreadReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5227,7 +5671,7 @@ func (r CountUnreadReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r CountUnreadReply) GetJSON403() *ReadForbidden {
+func (r CountUnreadReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -5285,6 +5729,386 @@ func (r CountUnreadReply) ContentType() string {
 	return ""
 }
 
+// ListTokensReply401Headers the declared response headers of an HTTP 401 response for ListTokens
+type ListTokensReply401Headers struct {
+	WWWAuthenticate *string
+}
+
+// ListTokensReply429Headers the declared response headers of an HTTP 429 response for ListTokens
+type ListTokensReply429Headers struct {
+	RetryAfter *string
+}
+
+// ListTokensReply503Headers the declared response headers of an HTTP 503 response for ListTokens
+type ListTokensReply503Headers struct {
+	RetryAfter *string
+}
+
+type ListTokensReply struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListTokensResult
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *InvalidRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON421 the response for an HTTP 421 `application/json` response
+	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListTokensReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListTokensReply429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListTokensReply503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTokensReply) GetJSON200() *ListTokensResult {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ListTokensReply) GetJSON400() *InvalidRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ListTokensReply) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ListTokensReply) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON421 returns the response for an HTTP 421 `application/json` response
+func (r ListTokensReply) GetJSON421() *HostNotAllowed {
+	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListTokensReply) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ListTokensReply) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ListTokensReply) GetJSON503() *ReadUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTokensReply) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTokensReply) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTokensReply) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTokensReply) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateTokenReply401Headers the declared response headers of an HTTP 401 response for CreateToken
+type CreateTokenReply401Headers struct {
+	WWWAuthenticate *string
+}
+
+// CreateTokenReply429Headers the declared response headers of an HTTP 429 response for CreateToken
+type CreateTokenReply429Headers struct {
+	RetryAfter *string
+}
+
+// CreateTokenReply503Headers the declared response headers of an HTTP 503 response for CreateToken
+type CreateTokenReply503Headers struct {
+	RetryAfter *string
+}
+
+type CreateTokenReply struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreateTokenResult
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *InvalidRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *RequestTimeout
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *RequestTooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
+	// JSON421 the response for an HTTP 421 `application/json` response
+	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *WriteUnavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateTokenReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateTokenReply429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateTokenReply503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateTokenReply) GetJSON200() *CreateTokenResult {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CreateTokenReply) GetJSON400() *InvalidRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r CreateTokenReply) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r CreateTokenReply) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r CreateTokenReply) GetJSON408() *RequestTimeout {
+	return r.JSON408
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CreateTokenReply) GetJSON413() *RequestTooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r CreateTokenReply) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
+}
+
+// GetJSON421 returns the response for an HTTP 421 `application/json` response
+func (r CreateTokenReply) GetJSON421() *HostNotAllowed {
+	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateTokenReply) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CreateTokenReply) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r CreateTokenReply) GetJSON503() *WriteUnavailable {
+	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r CreateTokenReply) GetJSON507() *StorageFull {
+	return r.JSON507
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateTokenReply) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateTokenReply) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateTokenReply) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateTokenReply) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeTokenReply401Headers the declared response headers of an HTTP 401 response for RevokeToken
+type RevokeTokenReply401Headers struct {
+	WWWAuthenticate *string
+}
+
+// RevokeTokenReply429Headers the declared response headers of an HTTP 429 response for RevokeToken
+type RevokeTokenReply429Headers struct {
+	RetryAfter *string
+}
+
+// RevokeTokenReply503Headers the declared response headers of an HTTP 503 response for RevokeToken
+type RevokeTokenReply503Headers struct {
+	RetryAfter *string
+}
+
+type RevokeTokenReply struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevokeTokenResult
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *InvalidRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON421 the response for an HTTP 421 `application/json` response
+	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *WriteUnavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RevokeTokenReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeTokenReply429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RevokeTokenReply503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeTokenReply) GetJSON200() *RevokeTokenResult {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r RevokeTokenReply) GetJSON400() *InvalidRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r RevokeTokenReply) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r RevokeTokenReply) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r RevokeTokenReply) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON421 returns the response for an HTTP 421 `application/json` response
+func (r RevokeTokenReply) GetJSON421() *HostNotAllowed {
+	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeTokenReply) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r RevokeTokenReply) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r RevokeTokenReply) GetJSON503() *WriteUnavailable {
+	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r RevokeTokenReply) GetJSON507() *StorageFull {
+	return r.JSON507
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeTokenReply) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeTokenReply) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeTokenReply) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeTokenReply) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListTopicsReply401Headers the declared response headers of an HTTP 401 response for ListTopics
+type ListTopicsReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // ListTopicsReply429Headers the declared response headers of an HTTP 429 response for ListTopics
 type ListTopicsReply429Headers struct {
 	RetryAfter *string
@@ -5305,7 +6129,7 @@ type ListTopicsReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -5314,6 +6138,8 @@ type ListTopicsReply struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListTopicsReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListTopicsReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5336,7 +6162,7 @@ func (r ListTopicsReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ListTopicsReply) GetJSON403() *ReadForbidden {
+func (r ListTopicsReply) GetJSON403() *CrossOrigin {
 	return r.JSON403
 }
 
@@ -5389,6 +6215,11 @@ func (r ListTopicsReply) ContentType() string {
 	return ""
 }
 
+// CreateTopicReply401Headers the declared response headers of an HTTP 401 response for CreateTopic
+type CreateTopicReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // CreateTopicReply429Headers the declared response headers of an HTTP 429 response for CreateTopic
 type CreateTopicReply429Headers struct {
 	RetryAfter *string
@@ -5409,7 +6240,7 @@ type CreateTopicReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON408 the response for an HTTP 408 `application/json` response
 	JSON408 *RequestTimeout
 	// JSON409 the response for an HTTP 409 `application/json` response
@@ -5428,6 +6259,8 @@ type CreateTopicReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateTopicReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5450,7 +6283,7 @@ func (r CreateTopicReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r CreateTopicReply) GetJSON403() *WriteForbidden {
+func (r CreateTopicReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -5528,6 +6361,11 @@ func (r CreateTopicReply) ContentType() string {
 	return ""
 }
 
+// DeleteTopicReply401Headers the declared response headers of an HTTP 401 response for DeleteTopic
+type DeleteTopicReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // DeleteTopicReply429Headers the declared response headers of an HTTP 429 response for DeleteTopic
 type DeleteTopicReply429Headers struct {
 	RetryAfter *string
@@ -5548,7 +6386,7 @@ type DeleteTopicReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
@@ -5561,6 +6399,8 @@ type DeleteTopicReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeleteTopicReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5583,7 +6423,7 @@ func (r DeleteTopicReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r DeleteTopicReply) GetJSON403() *WriteForbidden {
+func (r DeleteTopicReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -5646,6 +6486,11 @@ func (r DeleteTopicReply) ContentType() string {
 	return ""
 }
 
+// DescribeTopicReply401Headers the declared response headers of an HTTP 401 response for DescribeTopic
+type DescribeTopicReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // DescribeTopicReply429Headers the declared response headers of an HTTP 429 response for DescribeTopic
 type DescribeTopicReply429Headers struct {
 	RetryAfter *string
@@ -5666,7 +6511,7 @@ type DescribeTopicReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
@@ -5677,6 +6522,8 @@ type DescribeTopicReply struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DescribeTopicReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DescribeTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5699,7 +6546,7 @@ func (r DescribeTopicReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r DescribeTopicReply) GetJSON403() *ReadForbidden {
+func (r DescribeTopicReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -5757,6 +6604,11 @@ func (r DescribeTopicReply) ContentType() string {
 	return ""
 }
 
+// UpdateTopicReply401Headers the declared response headers of an HTTP 401 response for UpdateTopic
+type UpdateTopicReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // UpdateTopicReply429Headers the declared response headers of an HTTP 429 response for UpdateTopic
 type UpdateTopicReply429Headers struct {
 	RetryAfter *string
@@ -5777,7 +6629,7 @@ type UpdateTopicReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *WriteForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *TopicNotFound
 	// JSON408 the response for an HTTP 408 `application/json` response
@@ -5796,6 +6648,8 @@ type UpdateTopicReply struct {
 	JSON503 *WriteUnavailable
 	// JSON507 the response for an HTTP 507 `application/json` response
 	JSON507 *StorageFull
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *UpdateTopicReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5818,7 +6672,7 @@ func (r UpdateTopicReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r UpdateTopicReply) GetJSON403() *WriteForbidden {
+func (r UpdateTopicReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -5896,6 +6750,11 @@ func (r UpdateTopicReply) ContentType() string {
 	return ""
 }
 
+// ListConsumersReply401Headers the declared response headers of an HTTP 401 response for ListConsumers
+type ListConsumersReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // ListConsumersReply429Headers the declared response headers of an HTTP 429 response for ListConsumers
 type ListConsumersReply429Headers struct {
 	RetryAfter *string
@@ -5916,7 +6775,7 @@ type ListConsumersReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
@@ -5927,6 +6786,8 @@ type ListConsumersReply struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListConsumersReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListConsumersReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5949,7 +6810,7 @@ func (r ListConsumersReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ListConsumersReply) GetJSON403() *ReadForbidden {
+func (r ListConsumersReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -6007,6 +6868,11 @@ func (r ListConsumersReply) ContentType() string {
 	return ""
 }
 
+// ReadMessagesReply401Headers the declared response headers of an HTTP 401 response for ReadMessages
+type ReadMessagesReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // ReadMessagesReply429Headers the declared response headers of an HTTP 429 response for ReadMessages
 type ReadMessagesReply429Headers struct {
 	RetryAfter *string
@@ -6027,7 +6893,7 @@ type ReadMessagesReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *TopicNotFound
 	// JSON409 the response for an HTTP 409 `application/json` response
@@ -6044,6 +6910,8 @@ type ReadMessagesReply struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ReadMessagesReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ReadMessagesReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6066,7 +6934,7 @@ func (r ReadMessagesReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ReadMessagesReply) GetJSON403() *ReadForbidden {
+func (r ReadMessagesReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -6139,6 +7007,11 @@ func (r ReadMessagesReply) ContentType() string {
 	return ""
 }
 
+// ListProducersReply401Headers the declared response headers of an HTTP 401 response for ListProducers
+type ListProducersReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // ListProducersReply429Headers the declared response headers of an HTTP 429 response for ListProducers
 type ListProducersReply429Headers struct {
 	RetryAfter *string
@@ -6159,7 +7032,7 @@ type ListProducersReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
@@ -6170,6 +7043,8 @@ type ListProducersReply struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListProducersReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListProducersReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6192,7 +7067,7 @@ func (r ListProducersReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ListProducersReply) GetJSON403() *ReadForbidden {
+func (r ListProducersReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -6250,6 +7125,11 @@ func (r ListProducersReply) ContentType() string {
 	return ""
 }
 
+// StreamMessagesReply401Headers the declared response headers of an HTTP 401 response for StreamMessages
+type StreamMessagesReply401Headers struct {
+	WWWAuthenticate *string
+}
+
 // StreamMessagesReply429Headers the declared response headers of an HTTP 429 response for StreamMessages
 type StreamMessagesReply429Headers struct {
 	RetryAfter *string
@@ -6268,7 +7148,7 @@ type StreamMessagesReply struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ReadForbidden
+	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *TopicNotFound
 	// JSON409 the response for an HTTP 409 `application/json` response
@@ -6285,6 +7165,8 @@ type StreamMessagesReply struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *StreamMessagesReply401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *StreamMessagesReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6302,7 +7184,7 @@ func (r StreamMessagesReply) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r StreamMessagesReply) GetJSON403() *ReadForbidden {
+func (r StreamMessagesReply) GetJSON403() *Forbidden {
 	return r.JSON403
 }
 
@@ -6404,9 +7286,8 @@ func (r StreamMessagesReply) ContentType() string {
 // `offset_out_of_range`, `offset_behind`.
 //
 // Some HTTP libraries and proxies silently repeat a GET. To consume plainly, prefer the POST form of
-// this call. A browser page of another site is refused, because this GET changes state, and so is a
-// request for an image. A broker that is reached by plain HTTP under a name other than `localhost` may
-// not see which page a browser asks for: put TLS in front of it.
+// this call. A broker that is reached by plain HTTP under a name other than `localhost` may not see for
+// which page a browser asks, and this GET changes state: use TLS.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6857,6 +7738,75 @@ func (c *ClientWithResponses) CountUnreadWithResponse(ctx context.Context, param
 	return ParseCountUnreadReply(rsp)
 }
 
+// ListTokensWithResponse List tokens
+//
+// Lists the tokens, sorted by id, without their texts, which nobody knows. Those that were revoked or have
+// expired are listed for 30 days more, or longer. When there are more than `limit`, the answer carries
+// `next`: send it as `after`. A read; it may be repeated blindly.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /tokens (the `ListTokens` operationId).
+func (c *ClientWithResponses) ListTokensWithResponse(ctx context.Context, params *ListTokensParams, reqEditors ...RequestEditorFn) (*ListTokensReply, error) {
+	rsp, err := c.ListTokens(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTokensReply(rsp)
+}
+
+// CreateTokenWithBodyWithResponse Make a token
+//
+// Makes a token. Its text is in this answer and nowhere else: the broker keeps only a hash of it. Several
+// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
+// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
+// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /tokens (the `CreateToken` operationId).
+func (c *ClientWithResponses) CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenReply, error) {
+	rsp, err := c.CreateTokenWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTokenReply(rsp)
+}
+
+// CreateTokenWithResponse Make a token
+//
+// Makes a token. Its text is in this answer and nowhere else: the broker keeps only a hash of it. Several
+// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
+// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
+// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /tokens (the `CreateToken` operationId).
+func (c *ClientWithResponses) CreateTokenWithResponse(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenReply, error) {
+	rsp, err := c.CreateToken(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTokenReply(rsp)
+}
+
+// RevokeTokenWithResponse Revoke a token
+//
+// Ends a token for good. The broker at hand refuses it from now on, every other broker on the store after ten
+// seconds at most. A long poll that has begun goes on to its end. It may be repeated blindly.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /tokens/{token_id} (the `RevokeToken` operationId).
+func (c *ClientWithResponses) RevokeTokenWithResponse(ctx context.Context, tokenID TokenID, reqEditors ...RequestEditorFn) (*RevokeTokenReply, error) {
+	rsp, err := c.RevokeToken(ctx, tokenID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeTokenReply(rsp)
+}
+
 // ListTopicsWithResponse List topics
 //
 // Lists topic names, sorted by their bytes. When there are more names than `limit`, the answer carries
@@ -6881,7 +7831,7 @@ func (c *ClientWithResponses) ListTopicsWithResponse(ctx context.Context, params
 // everything.
 //
 // `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-// the details.
+// the details. Like that call, it needs the scope `admin`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6902,7 +7852,7 @@ func (c *ClientWithResponses) CreateTopicWithBodyWithResponse(ctx context.Contex
 // everything.
 //
 // `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-// the details.
+// the details. Like that call, it needs the scope `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7133,7 +8083,7 @@ func ParseConsumeReply(rsp *http.Response) (*ConsumeReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7205,6 +8155,16 @@ func ParseConsumeReply(rsp *http.Response) (*ConsumeReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers ConsumeReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ConsumeReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7266,7 +8226,7 @@ func ParseConsumePostReply(rsp *http.Response) (*ConsumePostReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7359,6 +8319,16 @@ func ParseConsumePostReply(rsp *http.Response) (*ConsumePostReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers ConsumePostReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ConsumePostReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7420,7 +8390,7 @@ func ParseRegisterConsumerReply(rsp *http.Response) (*RegisterConsumerReply, err
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7506,6 +8476,16 @@ func ParseRegisterConsumerReply(rsp *http.Response) (*RegisterConsumerReply, err
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers RegisterConsumerReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers RegisterConsumerReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7567,7 +8547,7 @@ func ParseSetOffsetReply(rsp *http.Response) (*SetOffsetReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7653,6 +8633,16 @@ func ParseSetOffsetReply(rsp *http.Response) (*SetOffsetReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers SetOffsetReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers SetOffsetReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7714,7 +8704,7 @@ func ParseDescribeConsumerReply(rsp *http.Response) (*DescribeConsumerReply, err
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7758,6 +8748,16 @@ func ParseDescribeConsumerReply(rsp *http.Response) (*DescribeConsumerReply, err
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers DescribeConsumerReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers DescribeConsumerReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7819,7 +8819,7 @@ func ParseUnregisterConsumerReply(rsp *http.Response) (*UnregisterConsumerReply,
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7891,6 +8891,16 @@ func ParseUnregisterConsumerReply(rsp *http.Response) (*UnregisterConsumerReply,
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers UnregisterConsumerReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers UnregisterConsumerReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7943,6 +8953,13 @@ func ParseHealthReply(rsp *http.Response) (*HealthReply, error) {
 			return nil, err
 		}
 		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CrossOrigin
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 421:
 		var dest HostNotAllowed
@@ -8019,7 +9036,7 @@ func ParseInfoReply(rsp *http.Response) (*InfoReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest CrossOrigin
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8046,9 +9063,26 @@ func ParseInfoReply(rsp *http.Response) (*InfoReply, error) {
 		}
 		response.JSON500 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ReadUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers InfoReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers InfoReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8059,6 +9093,16 @@ func ParseInfoReply(rsp *http.Response) (*InfoReply, error) {
 			headers.RetryAfter = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers InfoReply503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -8093,7 +9137,7 @@ func ParseMetricsReply(rsp *http.Response) (*MetricsReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest CrossOrigin
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8120,9 +9164,26 @@ func ParseMetricsReply(rsp *http.Response) (*MetricsReply, error) {
 		}
 		response.JSON500 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ReadUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers MetricsReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers MetricsReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8133,6 +9194,16 @@ func ParseMetricsReply(rsp *http.Response) (*MetricsReply, error) {
 			headers.RetryAfter = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers MetricsReply503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -8174,7 +9245,7 @@ func ParseCountProducedReply(rsp *http.Response) (*CountProducedReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8218,6 +9289,16 @@ func ParseCountProducedReply(rsp *http.Response) (*CountProducedReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers CountProducedReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers CountProducedReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8279,7 +9360,7 @@ func ParseProduceReply(rsp *http.Response) (*ProduceReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8372,6 +9453,16 @@ func ParseProduceReply(rsp *http.Response) (*ProduceReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers ProduceReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ProduceReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8433,7 +9524,7 @@ func ParseRegisterProducerReply(rsp *http.Response) (*RegisterProducerReply, err
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8505,6 +9596,16 @@ func ParseRegisterProducerReply(rsp *http.Response) (*RegisterProducerReply, err
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers RegisterProducerReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers RegisterProducerReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8566,7 +9667,7 @@ func ParseDescribeProducerReply(rsp *http.Response) (*DescribeProducerReply, err
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8617,6 +9718,16 @@ func ParseDescribeProducerReply(rsp *http.Response) (*DescribeProducerReply, err
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers DescribeProducerReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers DescribeProducerReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8678,7 +9789,7 @@ func ParseUnregisterProducerReply(rsp *http.Response) (*UnregisterProducerReply,
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8750,6 +9861,16 @@ func ParseUnregisterProducerReply(rsp *http.Response) (*UnregisterProducerReply,
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers UnregisterProducerReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers UnregisterProducerReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8802,6 +9923,13 @@ func ParseReadyReply(rsp *http.Response) (*ReadyReply, error) {
 			return nil, err
 		}
 		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CrossOrigin
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 421:
 		var dest HostNotAllowed
@@ -8895,7 +10023,7 @@ func ParseCountUnreadReply(rsp *http.Response) (*CountUnreadReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8939,6 +10067,16 @@ func ParseCountUnreadReply(rsp *http.Response) (*CountUnreadReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers CountUnreadReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers CountUnreadReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8951,6 +10089,372 @@ func ParseCountUnreadReply(rsp *http.Response) (*CountUnreadReply, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CountUnreadReply503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListTokensReply parses an HTTP response from a ListTokensWithResponse call
+func ParseListTokensReply(rsp *http.Response) (*ListTokensReply, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTokensReply{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListTokensResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest InvalidRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 421:
+		var dest HostNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON421 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ReadUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ListTokensReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListTokensReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListTokensReply503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateTokenReply parses an HTTP response from a CreateTokenWithResponse call
+func ParseCreateTokenReply(rsp *http.Response) (*CreateTokenReply, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateTokenReply{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreateTokenResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest InvalidRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest RequestTimeout
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest RequestTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 421:
+		var dest HostNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON421 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest WriteUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers CreateTokenReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateTokenReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateTokenReply503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeTokenReply parses an HTTP response from a RevokeTokenWithResponse call
+func ParseRevokeTokenReply(rsp *http.Response) (*RevokeTokenReply, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeTokenReply{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevokeTokenResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest InvalidRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 421:
+		var dest HostNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON421 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest WriteUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers RevokeTokenReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeTokenReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RevokeTokenReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -9000,7 +10504,7 @@ func ParseListTopicsReply(rsp *http.Response) (*ListTopicsReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest CrossOrigin
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9037,6 +10541,16 @@ func ParseListTopicsReply(rsp *http.Response) (*ListTopicsReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers ListTopicsReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListTopicsReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9098,7 +10612,7 @@ func ParseCreateTopicReply(rsp *http.Response) (*CreateTopicReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9170,6 +10684,16 @@ func ParseCreateTopicReply(rsp *http.Response) (*CreateTopicReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers CreateTopicReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateTopicReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9231,7 +10755,7 @@ func ParseDeleteTopicReply(rsp *http.Response) (*DeleteTopicReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9282,6 +10806,16 @@ func ParseDeleteTopicReply(rsp *http.Response) (*DeleteTopicReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers DeleteTopicReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteTopicReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9343,7 +10877,7 @@ func ParseDescribeTopicReply(rsp *http.Response) (*DescribeTopicReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9387,6 +10921,16 @@ func ParseDescribeTopicReply(rsp *http.Response) (*DescribeTopicReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers DescribeTopicReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers DescribeTopicReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9448,7 +10992,7 @@ func ParseUpdateTopicReply(rsp *http.Response) (*UpdateTopicReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest WriteForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9520,6 +11064,16 @@ func ParseUpdateTopicReply(rsp *http.Response) (*UpdateTopicReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers UpdateTopicReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers UpdateTopicReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9581,7 +11135,7 @@ func ParseListConsumersReply(rsp *http.Response) (*ListConsumersReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9625,6 +11179,16 @@ func ParseListConsumersReply(rsp *http.Response) (*ListConsumersReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers ListConsumersReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListConsumersReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9686,7 +11250,7 @@ func ParseReadMessagesReply(rsp *http.Response) (*ReadMessagesReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9751,6 +11315,16 @@ func ParseReadMessagesReply(rsp *http.Response) (*ReadMessagesReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers ReadMessagesReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ReadMessagesReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9812,7 +11386,7 @@ func ParseListProducersReply(rsp *http.Response) (*ListProducersReply, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9856,6 +11430,16 @@ func ParseListProducersReply(rsp *http.Response) (*ListProducersReply, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers ListProducersReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListProducersReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9910,7 +11494,7 @@ func ParseStreamMessagesReply(rsp *http.Response) (*StreamMessagesReply, error) 
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ReadForbidden
+		var dest Forbidden
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9975,6 +11559,16 @@ func ParseStreamMessagesReply(rsp *http.Response) (*StreamMessagesReply, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers StreamMessagesReply401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers StreamMessagesReply429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

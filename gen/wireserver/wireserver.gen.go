@@ -81,6 +81,15 @@ type ServerInterface interface {
 	// CountUnread Count the messages a consumer has not dequeued yet
 	// (GET /size)
 	CountUnread(ctx echo.Context, params CountUnreadParams) error
+	// ListTokens List tokens
+	// (GET /tokens)
+	ListTokens(ctx echo.Context, params ListTokensParams) error
+	// CreateToken Make a token
+	// (POST /tokens)
+	CreateToken(ctx echo.Context) error
+	// RevokeToken Revoke a token
+	// (DELETE /tokens/{token_id})
+	RevokeToken(ctx echo.Context, tokenID TokenID) error
 	// ListTopics List topics
 	// (GET /topics)
 	ListTopics(ctx echo.Context, params ListTopicsParams) error
@@ -405,6 +414,56 @@ func (w *ServerInterfaceWrapper) CountUnread(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CountUnread(ctx, params)
+	return err
+}
+
+// ListTokens converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTokens(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTokensParams
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTokens(ctx, params)
+	return err
+}
+
+// CreateToken converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateToken(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateToken(ctx)
+	return err
+}
+
+// RevokeToken converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "token_id" -------------
+	var tokenID TokenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token_id", ctx.Param("token_id"), &tokenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeToken(ctx, tokenID)
 	return err
 }
 
@@ -738,6 +797,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/consumer/set_offset", wrapper.SetOffset, options.OperationMiddlewares["setOffset"]...)
 	router.GET(options.BaseURL+"/consumer/state", wrapper.DescribeConsumer, options.OperationMiddlewares["describeConsumer"]...)
 	router.POST(options.BaseURL+"/consumer/unregister", wrapper.UnregisterConsumer, options.OperationMiddlewares["unregisterConsumer"]...)
+	router.GET(options.BaseURL+"/tokens", wrapper.ListTokens, options.OperationMiddlewares["listTokens"]...)
+	router.POST(options.BaseURL+"/tokens", wrapper.CreateToken, options.OperationMiddlewares["createToken"]...)
+	router.DELETE(options.BaseURL+"/tokens/:token_id", wrapper.RevokeToken, options.OperationMiddlewares["revokeToken"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.Health, options.OperationMiddlewares["health"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Ready, options.OperationMiddlewares["ready"]...)
 	router.GET(options.BaseURL+"/info", wrapper.Info, options.OperationMiddlewares["info"]...)
@@ -756,6 +818,10 @@ type ConsumedJSONResponse ConsumeResult
 
 type ConsumerNotFoundJSONResponse Failure
 
+type CrossOriginJSONResponse Failure
+
+type ForbiddenJSONResponse Failure
+
 type HealthyJSONResponse HealthResult
 
 type HostNotAllowedJSONResponse Failure
@@ -765,6 +831,8 @@ type IncarnationChangedJSONResponse Failure
 type InternalJSONResponse Failure
 
 type InvalidRequestJSONResponse Failure
+
+type NotFoundJSONResponse Failure
 
 type NothingToConsumeJSONResponse Failure
 
@@ -789,8 +857,6 @@ type RateLimitedJSONResponse struct {
 	Headers RateLimitedResponseHeaders
 }
 
-type ReadForbiddenJSONResponse Failure
-
 type ReadUnavailableResponseHeaders struct {
 	RetryAfter *string
 }
@@ -812,11 +878,16 @@ type TopicExistsJSONResponse Failure
 
 type TopicNotFoundJSONResponse Failure
 
-type UnauthorizedJSONResponse Failure
+type UnauthorizedResponseHeaders struct {
+	WWWAuthenticate *string
+}
+type UnauthorizedJSONResponse struct {
+	Body Failure
+
+	Headers UnauthorizedResponseHeaders
+}
 
 type UnsupportedMediaTypeJSONResponse Failure
-
-type WriteForbiddenJSONResponse Failure
 
 type WriteUnavailableResponseHeaders struct {
 	RetryAfter *string
@@ -868,16 +939,19 @@ type Consume401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response Consume401JSONResponse) VisitConsumeResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type Consume403JSONResponse struct{ WriteForbiddenJSONResponse }
+type Consume403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response Consume403JSONResponse) VisitConsumeResponse(w http.ResponseWriter) error {
 
@@ -1064,16 +1138,19 @@ type ConsumePost401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response ConsumePost401JSONResponse) VisitConsumePostResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type ConsumePost403JSONResponse struct{ WriteForbiddenJSONResponse }
+type ConsumePost403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response ConsumePost403JSONResponse) VisitConsumePostResponse(w http.ResponseWriter) error {
 
@@ -1304,16 +1381,19 @@ type RegisterConsumer401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response RegisterConsumer401JSONResponse) VisitRegisterConsumerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type RegisterConsumer403JSONResponse struct{ WriteForbiddenJSONResponse }
+type RegisterConsumer403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response RegisterConsumer403JSONResponse) VisitRegisterConsumerResponse(w http.ResponseWriter) error {
 
@@ -1530,16 +1610,19 @@ type SetOffset401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response SetOffset401JSONResponse) VisitSetOffsetResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type SetOffset403JSONResponse struct{ WriteForbiddenJSONResponse }
+type SetOffset403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response SetOffset403JSONResponse) VisitSetOffsetResponse(w http.ResponseWriter) error {
 
@@ -1756,16 +1839,19 @@ type DescribeConsumer401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response DescribeConsumer401JSONResponse) VisitDescribeConsumerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DescribeConsumer403JSONResponse struct{ ReadForbiddenJSONResponse }
+type DescribeConsumer403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response DescribeConsumer403JSONResponse) VisitDescribeConsumerResponse(w http.ResponseWriter) error {
 
@@ -1896,16 +1982,19 @@ type UnregisterConsumer401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response UnregisterConsumer401JSONResponse) VisitUnregisterConsumerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type UnregisterConsumer403JSONResponse struct{ WriteForbiddenJSONResponse }
+type UnregisterConsumer403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response UnregisterConsumer403JSONResponse) VisitUnregisterConsumerResponse(w http.ResponseWriter) error {
 
@@ -2094,6 +2183,20 @@ func (response Docs400JSONResponse) VisitDocsResponse(w http.ResponseWriter) err
 	return err
 }
 
+type Docs403JSONResponse struct{ CrossOriginJSONResponse }
+
+func (response Docs403JSONResponse) VisitDocsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type Docs421JSONResponse struct{ HostNotAllowedJSONResponse }
 
 func (response Docs421JSONResponse) VisitDocsResponse(w http.ResponseWriter) error {
@@ -2170,6 +2273,20 @@ func (response Health400JSONResponse) VisitHealthResponse(w http.ResponseWriter)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Health403JSONResponse struct{ CrossOriginJSONResponse }
+
+func (response Health403JSONResponse) VisitHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2259,16 +2376,19 @@ type Info401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response Info401JSONResponse) VisitInfoResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type Info403JSONResponse struct{ ReadForbiddenJSONResponse }
+type Info403JSONResponse struct{ CrossOriginJSONResponse }
 
 func (response Info403JSONResponse) VisitInfoResponse(w http.ResponseWriter) error {
 
@@ -2327,6 +2447,23 @@ func (response Info500JSONResponse) VisitInfoResponse(w http.ResponseWriter) err
 	return err
 }
 
+type Info503JSONResponse struct{ ReadUnavailableJSONResponse }
+
+func (response Info503JSONResponse) VisitInfoResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type MetricsRequestObject struct {
 }
 
@@ -2364,16 +2501,19 @@ type Metrics401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response Metrics401JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type Metrics403JSONResponse struct{ ReadForbiddenJSONResponse }
+type Metrics403JSONResponse struct{ CrossOriginJSONResponse }
 
 func (response Metrics403JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
 
@@ -2432,6 +2572,23 @@ func (response Metrics500JSONResponse) VisitMetricsResponse(w http.ResponseWrite
 	return err
 }
 
+type Metrics503JSONResponse struct{ ReadUnavailableJSONResponse }
+
+func (response Metrics503JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DocumentJSONRequestObject struct {
 }
 
@@ -2463,6 +2620,20 @@ func (response DocumentJSON400JSONResponse) VisitDocumentJSONResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DocumentJSON403JSONResponse struct{ CrossOriginJSONResponse }
+
+func (response DocumentJSON403JSONResponse) VisitDocumentJSONResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2553,6 +2724,20 @@ func (response DocumentYAML400JSONResponse) VisitDocumentYAMLResponse(w http.Res
 	return err
 }
 
+type DocumentYAML403JSONResponse struct{ CrossOriginJSONResponse }
+
+func (response DocumentYAML403JSONResponse) VisitDocumentYAMLResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DocumentYAML421JSONResponse struct{ HostNotAllowedJSONResponse }
 
 func (response DocumentYAML421JSONResponse) VisitDocumentYAMLResponse(w http.ResponseWriter) error {
@@ -2639,16 +2824,19 @@ type CountProduced401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response CountProduced401JSONResponse) VisitCountProducedResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type CountProduced403JSONResponse struct{ ReadForbiddenJSONResponse }
+type CountProduced403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response CountProduced403JSONResponse) VisitCountProducedResponse(w http.ResponseWriter) error {
 
@@ -2779,16 +2967,19 @@ type Produce401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response Produce401JSONResponse) VisitProduceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type Produce403JSONResponse struct{ WriteForbiddenJSONResponse }
+type Produce403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response Produce403JSONResponse) VisitProduceResponse(w http.ResponseWriter) error {
 
@@ -3019,16 +3210,19 @@ type RegisterProducer401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response RegisterProducer401JSONResponse) VisitRegisterProducerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type RegisterProducer403JSONResponse struct{ WriteForbiddenJSONResponse }
+type RegisterProducer403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response RegisterProducer403JSONResponse) VisitRegisterProducerResponse(w http.ResponseWriter) error {
 
@@ -3217,16 +3411,19 @@ type DescribeProducer401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response DescribeProducer401JSONResponse) VisitDescribeProducerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DescribeProducer403JSONResponse struct{ ReadForbiddenJSONResponse }
+type DescribeProducer403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response DescribeProducer403JSONResponse) VisitDescribeProducerResponse(w http.ResponseWriter) error {
 
@@ -3371,16 +3568,19 @@ type UnregisterProducer401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response UnregisterProducer401JSONResponse) VisitUnregisterProducerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type UnregisterProducer403JSONResponse struct{ WriteForbiddenJSONResponse }
+type UnregisterProducer403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response UnregisterProducer403JSONResponse) VisitUnregisterProducerResponse(w http.ResponseWriter) error {
 
@@ -3563,6 +3763,20 @@ func (response Ready400JSONResponse) VisitReadyResponse(w http.ResponseWriter) e
 	return err
 }
 
+type Ready403JSONResponse struct{ CrossOriginJSONResponse }
+
+func (response Ready403JSONResponse) VisitReadyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type Ready421JSONResponse struct{ HostNotAllowedJSONResponse }
 
 func (response Ready421JSONResponse) VisitReadyResponse(w http.ResponseWriter) error {
@@ -3666,16 +3880,19 @@ type CountUnread401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response CountUnread401JSONResponse) VisitCountUnreadResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type CountUnread403JSONResponse struct{ ReadForbiddenJSONResponse }
+type CountUnread403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response CountUnread403JSONResponse) VisitCountUnreadResponse(w http.ResponseWriter) error {
 
@@ -3765,6 +3982,479 @@ func (response CountUnread503JSONResponse) VisitCountUnreadResponse(w http.Respo
 	return err
 }
 
+type ListTokensRequestObject struct {
+	Params ListTokensParams
+}
+
+type ListTokensResponseObject interface {
+	VisitListTokensResponse(w http.ResponseWriter) error
+}
+
+type ListTokens200JSONResponse ListTokensResult
+
+func (response ListTokens200JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokens400JSONResponse struct{ InvalidRequestJSONResponse }
+
+func (response ListTokens400JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokens401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListTokens401JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokens403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListTokens403JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokens421JSONResponse struct{ HostNotAllowedJSONResponse }
+
+func (response ListTokens421JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokens429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListTokens429JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokens500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListTokens500JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokens503JSONResponse struct{ ReadUnavailableJSONResponse }
+
+func (response ListTokens503JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateTokenRequestObject struct {
+	Body *CreateTokenJSONRequestBody
+}
+
+type CreateTokenResponseObject interface {
+	VisitCreateTokenResponse(w http.ResponseWriter) error
+}
+
+type CreateToken200JSONResponse CreateTokenResult
+
+func (response CreateToken200JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken400JSONResponse struct{ InvalidRequestJSONResponse }
+
+func (response CreateToken400JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateToken401JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateToken403JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken408JSONResponse struct{ RequestTimeoutJSONResponse }
+
+func (response CreateToken408JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken413JSONResponse struct{ RequestTooLargeJSONResponse }
+
+func (response CreateToken413JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateToken415JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken421JSONResponse struct{ HostNotAllowedJSONResponse }
+
+func (response CreateToken421JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateToken429JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken500JSONResponse struct{ InternalJSONResponse }
+
+func (response CreateToken500JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken503JSONResponse struct{ WriteUnavailableJSONResponse }
+
+func (response CreateToken503JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response CreateToken507JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeTokenRequestObject struct {
+	TokenID TokenID `json:"token_id"`
+}
+
+type RevokeTokenResponseObject interface {
+	VisitRevokeTokenResponse(w http.ResponseWriter) error
+}
+
+type RevokeToken200JSONResponse RevokeTokenResult
+
+func (response RevokeToken200JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken400JSONResponse struct{ InvalidRequestJSONResponse }
+
+func (response RevokeToken400JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RevokeToken401JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RevokeToken403JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RevokeToken404JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken421JSONResponse struct{ HostNotAllowedJSONResponse }
+
+func (response RevokeToken421JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RevokeToken429JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken500JSONResponse struct{ InternalJSONResponse }
+
+func (response RevokeToken500JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken503JSONResponse struct{ WriteUnavailableJSONResponse }
+
+func (response RevokeToken503JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response RevokeToken507JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListTopicsRequestObject struct {
 	Params ListTopicsParams
 }
@@ -3806,16 +4496,19 @@ type ListTopics401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response ListTopics401JSONResponse) VisitListTopicsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type ListTopics403JSONResponse struct{ ReadForbiddenJSONResponse }
+type ListTopics403JSONResponse struct{ CrossOriginJSONResponse }
 
 func (response ListTopics403JSONResponse) VisitListTopicsResponse(w http.ResponseWriter) error {
 
@@ -3932,16 +4625,19 @@ type CreateTopic401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response CreateTopic401JSONResponse) VisitCreateTopicResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type CreateTopic403JSONResponse struct{ WriteForbiddenJSONResponse }
+type CreateTopic403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response CreateTopic403JSONResponse) VisitCreateTopicResponse(w http.ResponseWriter) error {
 
@@ -4130,16 +4826,19 @@ type DeleteTopic401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response DeleteTopic401JSONResponse) VisitDeleteTopicResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DeleteTopic403JSONResponse struct{ WriteForbiddenJSONResponse }
+type DeleteTopic403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response DeleteTopic403JSONResponse) VisitDeleteTopicResponse(w http.ResponseWriter) error {
 
@@ -4284,16 +4983,19 @@ type DescribeTopic401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response DescribeTopic401JSONResponse) VisitDescribeTopicResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DescribeTopic403JSONResponse struct{ ReadForbiddenJSONResponse }
+type DescribeTopic403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response DescribeTopic403JSONResponse) VisitDescribeTopicResponse(w http.ResponseWriter) error {
 
@@ -4425,16 +5127,19 @@ type UpdateTopic401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response UpdateTopic401JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type UpdateTopic403JSONResponse struct{ WriteForbiddenJSONResponse }
+type UpdateTopic403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response UpdateTopic403JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
 
@@ -4624,16 +5329,19 @@ type ListConsumers401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response ListConsumers401JSONResponse) VisitListConsumersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type ListConsumers403JSONResponse struct{ ReadForbiddenJSONResponse }
+type ListConsumers403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response ListConsumers403JSONResponse) VisitListConsumersResponse(w http.ResponseWriter) error {
 
@@ -4765,16 +5473,19 @@ type ReadMessages401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response ReadMessages401JSONResponse) VisitReadMessagesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type ReadMessages403JSONResponse struct{ ReadForbiddenJSONResponse }
+type ReadMessages403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response ReadMessages403JSONResponse) VisitReadMessagesResponse(w http.ResponseWriter) error {
 
@@ -4948,16 +5659,19 @@ type ListProducers401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response ListProducers401JSONResponse) VisitListProducersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type ListProducers403JSONResponse struct{ ReadForbiddenJSONResponse }
+type ListProducers403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response ListProducers403JSONResponse) VisitListProducersResponse(w http.ResponseWriter) error {
 
@@ -5118,16 +5832,19 @@ type StreamMessages401JSONResponse struct{ UnauthorizedJSONResponse }
 func (response StreamMessages401JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type StreamMessages403JSONResponse struct{ ReadForbiddenJSONResponse }
+type StreamMessages403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response StreamMessages403JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
 
@@ -5318,6 +6035,15 @@ type StrictServerInterface interface {
 	// CountUnread Count the messages a consumer has not dequeued yet
 	// (GET /size)
 	CountUnread(ctx context.Context, request CountUnreadRequestObject) (CountUnreadResponseObject, error)
+	// ListTokens List tokens
+	// (GET /tokens)
+	ListTokens(ctx context.Context, request ListTokensRequestObject) (ListTokensResponseObject, error)
+	// CreateToken Make a token
+	// (POST /tokens)
+	CreateToken(ctx context.Context, request CreateTokenRequestObject) (CreateTokenResponseObject, error)
+	// RevokeToken Revoke a token
+	// (DELETE /tokens/{token_id})
+	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
 	// ListTopics List topics
 	// (GET /topics)
 	ListTopics(ctx context.Context, request ListTopicsRequestObject) (ListTopicsResponseObject, error)
@@ -5967,6 +6693,102 @@ func (sh *strictHandler) CountUnread(ctx echo.Context, params CountUnreadParams)
 	return nil
 }
 
+// ListTokens operation middleware
+func (sh *strictHandler) ListTokens(ctx echo.Context, params ListTokensParams) error {
+	var request ListTokensRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTokens(ctx.Request().Context(), request.(ListTokensRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTokens")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTokensResponseObject); ok {
+		return validResponse.VisitListTokensResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateToken operation middleware
+func (sh *strictHandler) CreateToken(ctx echo.Context) error {
+	var request CreateTokenRequestObject
+
+	var body CreateTokenJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateToken(ctx.Request().Context(), request.(CreateTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateTokenResponseObject); ok {
+		return validResponse.VisitCreateTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeToken operation middleware
+func (sh *strictHandler) RevokeToken(ctx echo.Context, tokenID TokenID) error {
+	var request RevokeTokenRequestObject
+
+	request.TokenID = tokenID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeToken(ctx.Request().Context(), request.(RevokeTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeTokenResponseObject); ok {
+		return validResponse.VisitRevokeTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListTopics operation middleware
 func (sh *strictHandler) ListTopics(ctx echo.Context, params ListTopicsParams) error {
 	var request ListTopicsRequestObject
@@ -6245,274 +7067,303 @@ func (sh *strictHandler) StreamMessages(ctx echo.Context, topic TopicPath, param
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3dchu3lgb6KjicqdqJT4smJVmRqYspbcfe8Rz/ZGxlUrNDjxpkg2SPmgDdAEUzsarmcq7nIebB9pOc",
-	"wloAGt2NJpsSlTiJLnZtR+xG42dh/a9v/dIZi/lCcMaV7Ax+6bBPdL7IGPybLhaMJ5djwSdZOlb6T9c0",
-	"WzL9j7FIWGdQeyTqzJmUdKp/UzNGlFikY5JKwoUiqxnLGWGfFmysWNKJOpx9UpdiMpFMdQbHh1FHKqqW",
-	"sjPoTGiaLXPWubmJOmPB5XLO8ksu1OVELHkSmkngqdJkYCJ/EXnCcvkXMqN6SsS+RPqHJ71O0/dzIeWl",
-	"yNNpyoNf9n/3v5mzj0smlSSTXMyJUDOWE5kqJgnNGcnZZClhG4JfnYh8lCYJC36y+LG+4VeMk4yOrySh",
-	"RI7FgnUimEmas0SfWDKHaQY/OhNSwQbSLBMrFtzo2jPlKaSS6CcIp3NmD16y/JolRB9/05dTPqY5pyoV",
-	"/HI8o3wa/njosdLL+jx6/eSYnU6e0pPRN08Oj2p7NEulEvmaiAkpaHRO12RGrxkphm2YqGI5p1l4duY3",
-	"/4v2j4TlucjNYTCpLlN9HE+Tw8nJuD867bFvjunRk+bPXtMsTS7Ny+Gvlx+JOpOUZYkl/sB1SCWZp1Km",
-	"fNr0WfPGpRLiMqP5lIU+XH8o6szpp8vRWmlG0u8dnz755sT/PCXm33oKSghiXwtOgotL92r9696vlYPO",
-	"DQG6jyl345s+hczocsRmaZjNlB+oUpbjJ6kkk2UON55mOaPJumMH7wyOe5u/LpaaK17mmg43zKH0WHUm",
-	"+IyeBx2JawaEznh7pmu+ofJ0PmebdsI+oaktl8XIh73qlOwprKgkOZuL6+ZLJpZqLObscsmvuFgFWWD1",
-	"kdoG4O96B4pHwh+7ZnkmaNKwzOLX8gUSZL4cz8hK5Ff6Iyuaqg0XaZGLZDlm+eWE8XH4S9VHog5biPGs",
-	"MzgqX52MKi1ImJSp4Pr2XBE9ya1f3ig+A09tF5/2pY3iM6eKXWbpPFXhZZd+r20x5Wti5WjjFwxDVemc",
-	"iWWQN1YfqVLLSCRrkqQJiCua5+k1Iykn+vGtX93EGusPlVjj6dHp6UnvNDibNpxRso+XU7oIfdn+FHWs",
-	"wnUp2Ue88cXXzL8kGbGJyDWbSCWR7CNoKFtkg/5CzkCHafi++bVEvhz1IMsMNCXZj3ZgzM7guN/0RSVy",
-	"LWgmyywof0u/VzdV/8gs5coFHTOSsYlqWh1Q/CX7lEpUjKvfKv2+4aq4JzZ8ZePNrD7SJOTK32364JLT",
-	"pZqJPP05fGyl38t8B7QLo2CmkjidsvlL1zTN6ChjDR9yP4ePKhEM1UfK5aqZvxnufmmYZehL/gOOqx42",
-	"baTlrKtUzZA27ZsN35fLxULk+obNWZLSS7VeNCw5+KQ/D8l4QuhikaVjUGcf/5cUDYJLq+uM6sPWn3jH",
-	"VL4+nyiW6/9KmBzn6cIoxN+JFTLS1UxkjEg2FjzR3AWEVnH1GdG6AaFKsflCdYF1gDXYGXT6ehLjGZtT",
-	"Pf5CP5Prsf/zp/7B0w8/9Q6efvilFx3d/HMn6uD6O1LlmnvATBc0p3OmzGRhni+/rc/0Lc/WJE0KpSWV",
-	"RHDWJRczRjR3ZgxZNNyqLqj+nUHn45LlWsHSNocmVdgGf77/nLNJZ9D5p8eFsfsYf5WPX34Lx/jMqG6h",
-	"aZmvG3vBKnkRodLQJkvIaE1SpW/FNJUqh8Mr7aAWkeHpOss1TUqmmsqXbMdFvPQNoeAqigfK5o+aUYWr",
-	"y1LGFdFXRnbJS/+ZGawX+bfgTC+Zi1UET+A+kFQOeRww0uLukDeclm+8tV6u945e9yutPmwgfMZVnjIg",
-	"eTNRqshcSNUl37IJXWaK9Hu9JnoC5aQ0t4nI51ShcXdyjDI9nS/n2tjp9bTmm3Lz3+46aDtwynKY72v6",
-	"6a+oATROGTQEfUZORNcmHxFkAObZlI+zZcKSYk3H5HX61y45VyRjVCp9aEPuWV6OeNk14+bOpar5qArN",
-	"pd1mFOrN5u240OT1PVWzMNGCK8Gn1jJrQolnp7zQw7gZW8v3drfqjR7ETfDfYDPuPsPKpu5pij/S0A3A",
-	"+1szhNdMRcj8lwtNV8BoAyJiInLkv5aiGu+IHqwlVZz496MXIAhQruVCcIk35BycjM88N+RYcMW4Mk7K",
-	"srDc7sQM7ad95XH1edA7Wx3FC180l48hrowaD4BUwGImnK0K21gsM5RwU6ZI7FR3tKrjLok98z0Gu1Mz",
-	"7lQNOb46ZXB/C4F2y21r8Mdt3LrQOyGfysZByk/vZ/dDAglPoJUr8Iz4I8Cug6Rc5rkWlfqCDHlcmng8",
-	"sGoCjAYHKsiIjq/OSOydHuoT83mqFEvMSN7hJTue2ogq1IHlcj6nmlt1ftRarP1kRGIQZvofjpnHROQk",
-	"1hc41rfbaa1lr+o3k6PxU9pnT0aHyfEpmPtWMnUGP/3SGeeMakqFO3/YOzw56B0d9PoXvaeDo96g1/t7",
-	"Sc/9jmWZqLjEFrlILg07kTOxOOg7g7B3E239Qt/7wuWISnZy3Bl0zs+fP/O/07/54P2X7/2Sy/GYSWk8",
-	"jmqmddf6ThaKbESMxqRV9irvv9UmtpnZIqMYhSjm9b3+0xloZGaw0gzaHEzbWYZOrr/55ILraH2rzT14",
-	"x+QyU6G7DYsf+IsHtTw2/4G0XaaKuEveaqG4SiVzv8k4ItrqWZO0JDKBDorrbVguM/aS8/dOta0qePn2",
-	"5m+EemHN+h1ucTjgtZFrBl4Jexc2jlJ9fj/ctzIqct7C2l6OZ+bekLi+jNDThQEmchB9I5YJPjUaMton",
-	"OCIex3eMZmq23vEUZsVb7i7dhZRxFs2U/B9MdmG2Qqo3Qp0XEbhdJh0I4G088toL+znz6rBG3MZ6cbE1",
-	"W5yDB9Rn0EFHubhiOeyDZ+M9KxSQ30KF+d3oILhtRXxyp80qXtuyQ+bBfW0LDhcPCCVoY5h9QFI4I+Fg",
-	"TpfERRw1JpNUmyupAqe9e/kvkmRi6jYGHJjvigDqTttTC79u2aXy8/varNKosGdOIdHMcM7mI4w+Gt99",
-	"ROY006YYSyK7dRHJ2QJ0Av2KWMKOp0oOOeiGsktiCBzHcC+l8QjcRJ03KA0vhJFvv5VYK8eDNw7gPfog",
-	"D/WIxYbEAwLKpDNUGtTZM6sFEQjZGlp4C+rQ26V6O3ln49Q70EJDpLuNZVh6Zz8nEhjZ8OaFkCk4S6uB",
-	"9LLGXzfLzWNdAr5uQod8QtNMXOuj0BZ7JqQiCVU0QsFnXpHplON1LO3zRRGG332TvRh+m/21j+91a82g",
-	"8YDkTE9fb+msyAMgfn4A0GEq3d4DPypSC9z2ovcEfJpSpVmGYSNLoN9jbPq3d38EIv8bh6k+Xw7zbnzV",
-	"PheKim18sfz078jpUtkskIgN+RFnJIblBYcicWkL4oEXCBxyTakzmnjBQLJmasuA5jDiAQkG2bXF6gXZ",
-	"z4Y89gP1blAIyRXqnSHrCyFe2ZyDHcg6mM61kTLqbzSlPmwcpv7GfoisNr245AvQmwh/Bq7LfaeXp0D6",
-	"L/vpF/jmkFdf1XI2Ml4A340GMkIyriKtiUJmg01hsSRQPsX8hWMJOxzinRnKXna+fvOArOOUS0X5mMWk",
-	"pIUQRvMs9e6lufxaxew2XKQhr9H9bV0q4SSodtv2+3ap1JdhqLyI6dpX7KMRoZkUQ46eMJImpEmh1Aqn",
-	"PUWb7IsRcAgravZrQ/h4jO+oYq+KXLAdTrCaRraZ3fgP72fL/SH1DlaT086IyteETrVGDQkIJIacjANQ",
-	"AMGzXk3XOHD5GqFJmacfe5kdMK93jCYv/OTwHTaxlFS+cQeLJ/ezfW48R31XjHspPlkmVkgsY5plhjmn",
-	"OUscU4Bcds1YIbkdXER6K34opxntoh6X8j43q8bFo/XMpi2aVfHsnjRqNxdLhoE0VFBo3JfNngfTqiJ7",
-	"h9FlQqSiuZJDLvQ/xUJ2ycVGuoZkgX1RNlyliyKNcxf+UE8CbaeRmOf3xCXKo/oKRTi71NAxLvx2St2X",
-	"o421U6jqqpjeg/fs4zuXTLrD6stZqFvNI/PoftZbDKgNj0pm61dXKU8im8eTG6e3/FpvBFqqZMkT2A6t",
-	"N2mdv0uMiw1y5Evm7HtMbX1hMl932aBK0uzmLfIf3tMmeUOWGFEtFRfoAFJtnru02x0WWs3YbaGXmYf3",
-	"qZThkGCIGhVpgicMOhL+Wiz0lurs70sLdSIGhb5NiJAMss30XvxQyUreYSuqCc3bpHHx8H42wR/SsjuU",
-	"pCvKlQQyuGI8IpQn/v5wht5aqzaDZ99shksTfs2SlF6YdOKdNqUpJ3nL9gRf29dGhQavSAi9E3F1dSgg",
-	"fsxTxW6r+FZrODdHHfyHq6WYX7DWfLZdax7y2F8dsKlRLlaS5WShpZaYOEEmU8WIZBzdsUYOwSncQeeu",
-	"F3ZtVrwrz9fKtR7U9ia1Pa7sXWm0lT5WuqJrspqlGRCIS0NzrMqOPXZJiZOUJ0Qs1ZCvZgyIJFVase2S",
-	"dxBSDFkIRPBsjWmKmvOPWBF+HGUpT7L1/mwId1IwTEOK9XlRDwq5kxJ1tEir5FJRntA8IZgqhDUgC5ok",
-	"cDjnmRSYJXRmc7BJn7xO/6qvDQyizXyX+ar/gomvrxifqlln0D96etrvHVdLJKLOpwMxT6HsYt0ZTGgm",
-	"mf3bzywXmBJcJBZ5MWw9Nb0umn2fiwXLVaqXbEZYeH/6pVRn0KKcoJIVtkNCfmQy5puT25tz2msJ+XdK",
-	"tS8V232xqfZ3TKAvcvFCqemmnkMr2+ya5Wu0L0bMSQ58+cwuGLAKtJqyefOf9nrf9J8+PXxy/M1x7+nT",
-	"/uaUbuM3bZfMHmEy+a+Ty36HNHU/Zf8nl8bv37IP7i0x+i82Vh3/CkMeWG2R35dD8nAm0oRH5yP9b0zW",
-	"KEU54LjIc328BmZCc3b7cpHiiORW4Qpeemh1Mj/OGKbT+B/zTFN//xKq2IGpl60UgJV4+5YUOXjsTrxn",
-	"S2qIfeuCfVLe4y5jePNbKFJu/LTd0KWzv55tyCkl5xAr0lKHmkwMPDEosVBsvnW7Xonp6yK5ZU4/vcS3",
-	"DGM0p0DznK5BxEzFgf7bgbxKFwdigWLjYCEgB8uWnbSURE0s58fm3FhicnVnNSlgomWJFmtLqPBbeTm6",
-	"A1QelNDKaDLkVBYp9BAdBT/aFk66K7/yUprb8SxId9786Hv2EZ40SaRbHsYM0/f4cJXbmDHcOZQvzAa+",
-	"kz/nCquY6srBTuvdWZvI6HSDDDYesSpJaKXTkcWaqf0KpYxKdSkZ4w2sL1XA7fRjWv7nCRGT9kyvuCKb",
-	"NgcTfGoHXC4KdaesN3HT6RZi5eF4v6jj3fO135k8llyZEHrSTCNL3kppXwGM1zVYnSU/tgnn7/UQ97xt",
-	"eomNO/QDzxlt3B+Z/sxa2TS+8Lt/Kt/rBsEag/sDaiL4rG9nfe7CfFyO4LYX3tkHsUKgti746NblhI/b",
-	"0yOr/gOttzE+ZmBTLJhYZED0NRZxq6PZyVZqOscCEQsHC+3Btyxjf/o9WOZ0lGapWodkBFWE8sJ0txaQ",
-	"XObX6TWTXW1azUW+hnRBY1gvfRiFv0giVpyMcypnZ8bZP9XG1MpYVkPu/HfotJvINR+DWxZeKhdDgGPO",
-	"2H9zOp6lkGiYM/S5YhQykwLeyISU+DZVQ26fBi2Zcc1Mfurg5DUz0h+FEnQ7krdZxVE+t7mkgQL4JRQe",
-	"iAmhIAMSl0z0F2lTvrrkOR3PoNzZJoEBogSZpVMDKbFfzmjdsbUZo6UMAIw065IfZ+l4RiZ0rBCZEU21",
-	"hC0YT7TlQuKxSBik8FQlZsJa+oSf6UdvHPjM5ndwo2+q0E2trAuD+VddcqV0BMtqQrUj1ie6ygWfBm90",
-	"GeetrfpzB4O+2YVXS/+MSC0HAZcKHslIG+J4CyH+FnLa3pnqduSZ5KWSZCXyBCos6NrkPwd3vgTd13bj",
-	"d33eh6esUxFWa53ZxEDDnsw7weqr0EIKfl39got4nXnhKwdO46GbhoXNno1wc3m3q5WJD+MUEjQ+Gwhy",
-	"0JxRiWmxtOBM+nHkSVLRUcYGmq1OczqXQCo5y9aYZMnmXfKGrTRZSxtmoUnCkjOicgjM8CE3gSCL3aOl",
-	"yHcXF98TXEdZNtTBRCvIYD4EbQUBt45YFkQXDCL2ltA8y6BnaiaSCvBsHdavAstWx1SsooEVOHlhbNkq",
-	"4GcN9rIRArkE+hcCAmzEAwsDfAaAd0sgexUgRQ+MtoRhWQZeq8NollKAQmpA+VLU2Vy2omtJYoNUBmLT",
-	"UpVFLwsN+13hIw6bFb/U3yl/+f2cZpnWxMAIowC5AQE8BzcLARoI2x0dOlAorVSdkv8Po3hY8qj/BEXf",
-	"wGbm9JM/j6PD6v1u6Vx1peiNFub+TLkQDwpBm51zzcan6TXjUAo6WnscvEteJsh+OJj7SGr7FZe7QpZR",
-	"m9n+UhlRKZ023a6yqFuJyR5ifM39d4A2X/KJaDq0pGRCbDo4z9jQuh2fprxBGJg7SPCZgbMzIhLLj1mq",
-	"DK7FQkg1zSGDMjBprObdGkTAp25vqS25pJOmdTClUj6VWjGYiHxsRPmKUS3H9XtqXYuRAL0ZY8DFQWqr",
-	"K4U7KsGOm6hzzXLZSFLmx7JxFdjDJnlvB3eHGPlU4Hbe7U3oMsK+/7sFlqhqilZdRbJe8lQZxVyZREJJ",
-	"13vWW185cqlvGC7InWLdEkIbGdX0ywQDrK0oD3fgJiqPMKefdnt7LDhnYz1juduLGJm8HGVifFVYGbu/",
-	"f+s3jRTa7d00ydilCWzv9uZ/ScEvE7ZQs93eAwq43cniqzsfqQvM7r61+oZcZoaf7/Ii+Ghv80V80QFV",
-	"7/RuzmhyORLJ2hD/guXmbG87zq0oA143RHnrAVI+vc32We34Dq/6Afn2b69oqm63WpOxd7kQWdYitcF/",
-	"uSJWyouvEn5ghWUCr3GSClOq3l3/QkZhxh3gxpWtCjLOEncJE1SISjfegCpZVXhfmfPXT6V8pWv3NCyY",
-	"pbLhVLkpngoPAFhAm2SNcvx9a76G8fa0i73eS2ixeXdsLW7j7rSfubXP2++j/Xj7fdzr7hQTbtodCKjc",
-	"aWtcSskdQieyGahWRkSC08EYe2leuEFbHYGd35adb9pCM7/g/hUZTSH3aSmJoEsu2CdIW9YGuwf5Z2uu",
-	"vL9Z5L8zwj7RsQKvGTMp8nlAnW2VFPfrJsT9OmltuzqL7y1NqkI8LsPBO5kQAb0xU6mSjgVo7hMlSP/w",
-	"lIxnNKdjxXI5IBlTCOiZpNNU6f8XKsKkBjkWOYvIbL2YMQ7leSTuxuAfglKVbjfuDvkbcBqBgZakkwnE",
-	"srK1NpdwaDKmEu1a/JlxxLwzPtfNzggfa//84O/04OfewdPu5cGHX/pR//A0hLhvYYNCO1EgGvHCl3Lh",
-	"4HQsUReeFgjSmXZCvf2anIaXe1d+Y0JBtVdAgXdK3jOelO62mHgYoPq4aiCgtUv/Zd7JmwCVm31zwFvV",
-	"M86XvJTOXonSrGZC2g5R6N7TMp+Nlyq9ZkQJEYp0tswNgu8sIbK7h+z9TYnthiTN2mrUayZyZiBZSDpp",
-	"gJ5K952PczsOh/1vmhOU7Jm3TL6peMY3XY+odjdKF0YGrsoto9hNx/keapKQZ04akNGnmla9goX9Htqf",
-	"KUH9PbtmOc3cnY2sYpVauJY82SELvcLEQ3rhPOX2D/eclr6zPuIChG3zXM31rvMjqOAPsiMMZU9ElolV",
-	"yqcYpIWbTpYLLLjZNxO6ffqUrWPxN2YjP7pjMqkvmGY02YPQSJYmiylwTvmy4DM0K+4AwLuNGOP2LiBU",
-	"m7aUXGpXoedDgUKhdo2EyBjl+O18U31pOBJ0e1ZyS/n46wtFiGHLTeUi7iSo3nYUA2le0lK0xq2FF4h1",
-	"4SDccS278itUnvZVN3M/ico+LRe0tb3Wo+wjCRkB5oEugY5bNmdPb66mgtixUa0cIDZbZDBOgcuBfgBz",
-	"jO+gK27JI3fyyHVV2B897qbA2IW3zC26byFUIZqWnDq/77z/L+e8oPCjPW+EApCS6WDhWsCkxyRVEO8+",
-	"4yxjeew9rd+nuS3KBhTBhebf3XtJ3G6q0n04XrHixWZvuV3aZDq9YzQx6mmjX5bxZCPFVCGfI7KCrGED",
-	"s2EIyiUqlo5Emy77PYpqCu5u1nEJLXmv87qzUdQ+DrBL8Ws9dTaohQgyFURwYiJOX3CZjh8K9BZWIYzI",
-	"p+rtWsM7A9xZ1BLeFmViJ+Gn7Z+mI6HgAnDFVAhyMiDxiE1TzlM+jclXm+n7a63A8CQmX4HabzduyI0I",
-	"A+uLixUR/GsickK5a53OjT+4QAzwvmtK6Qvf7Ffut8+MJ597n0uNUftPbr4OOmrvaqi1O8jNQcxfARDk",
-	"SyyWbHsfCv3pNvfB4iEH/bSUJ2JOkBqgKMC0wobqmAjBlxB604DoMKNiQQHLWFuw0IlZ5SlLuuQNY4k0",
-	"qOiovrcJMNRocmf99T6JuK691oXdNnOmyYLx9MQ7OznvAJbzoK3+wbXV7ZzGq3cNFCGmklyxhSqlP5sc",
-	"UZBZJEulcpVb9tCly6It0/UVY4vLiQg0Csc4ppg4iSu75E2BtANAHqaHgWY9eKBzTK7WSpNxG90+iaCu",
-	"t83pp0s6LSU7luf82gW5ssRiywJJTcVmgjrqP3nyzUnFodjbEUMKrmeWsOJKSqg6AFC1Ip15rresDjOl",
-	"mZCJPBQT33M1Gv10uRmrpu3072WCN5tugynq3i3UZS+MEmTEAtfGA+iyJY/zpVT64YZkkD/PfSE9g60F",
-	"rOV3en12WcSXcJvub76hy/U+JKPP6zXbYsVtUfcERIyT2Fg/WEscMQlVe84Qec8UGgV7jHtb7ChQAVU6",
-	"D1d272gabdLftA1r027OyD/+53/71m3kbMZb79pBMAQGaWf1qw/9y0TAI4RVOUV8i6JeAWCe6NJNK/rZ",
-	"xuy229sD29DzPHoI27S/qaFpPh6ceGmExqJJ01e2VDRpe82GiiYvTDrpNoRTxT6pLjnna8SZJj9cvDg4",
-	"xT4vQUDTao1c7/j0yTcnt8Yt3Qgysjs8p8/4sTh6/67MUoZ3w8zcMzCLovHNnmfSJhkVU/X0FTaPt7+t",
-	"+3Mmn1X7IFbszi/R2bwt6HVf9LXRIX3x64cUSpn4DZvinrlXet8d/em3xRmyGTM+PZZubc0tX/bZe878",
-	"ouTHrsw/mG21GT/wfG8u/J2Un7tnG22T+6Gl7cmpfW+u5s3ruJtXeWfv1v0nhIWWFj6iL8c1F1zHIrkb",
-	"0t3e0OuKgerzhEzE8TJP1fq9Hs6oUozmLA8phIic44SJni9VIidTeg3t1U0KfdFBPT43aC+m/6rBPxc8",
-	"W2t2D2uA5Df8pJvgTKkFNkBI+UTUp6LJ6SO4KYlJaIow4dQDWMvEFFq2AjxNd8iH/J/+ify7GNPRMqP5",
-	"Wv/hgDx6BGf06NEAQNoAheVAT68YD8Yp9EbAjED/OPjLtRpJebnPbERoOSwz5MTAY1CFuhVAmVWRKUpQ",
-	"FBaGooo8EYEtbZpMGPOKkpyBfqE/BNFISkZ0fLVcdMld6kr0Bhlfj94ibQCQr2izAQDRT6wDg8VdpZoc",
-	"CouQW5QQPTkzHpV60m0Kr7qksEkA5Irm+ZrERomHXZeA3jKnC31kuPd2HW+d/un8EHpNqZKlchanBw9I",
-	"LyL9iBxG5B///X/2J6AKHFzkiMBdBHthJT7KCdb4YLbTVbpYQCeu6mQsu9ez2Qpr7aWMOJS+smZt3tRT",
-	"MWgPmPau9QXzdctbgeyNCpYjCRqAew8fxcSCPI4XY3MP6qf42Zx7hCzUHx/PhJAM+3YSUzx1xdhCwpaX",
-	"xjPTeo8hSz0rPYUsnbAQGCCindlur9NcrCQZoWcGgHpYBSDQzhZaOuuZWeBAgHMyXdZNY1lsMqonI9lH",
-	"3J5tXi3AUXT+UM+xVSGgl8qRBqYgREAtQmE3B6ik8mZtpvHMI462R+XpD8VRuZSKLUel+aIF7DH6NNrK",
-	"NQQfuOGZWJFTMoJmAhPNCNPEwh+S0XJ8hXSpf/acfe6HIbf1YcaXdXR4MEoVefHm3w/6VK+nAK+0BrxF",
-	"L4nIXCTLTJDDJyeWvZ9jtwL9XwjPaNweevj4sNeLkULioZHkw86ADK1vZNiJbf8Dg50GNzr+pfy0gZ8a",
-	"diIyBNA2/ed//Pf/6f+0dw//cmM+B/YuAEPChcQ+uNaHpkfoku8tIlvCxmnChny0NoCRZ14JWipLoH9v",
-	"XIMRA9Y2puMZsJghv1gJGFqSMeVQ32rkAl8TmiQ5k3JA4qLtGvnquHccuZZruVgq9rUt4amCpsHTTyLE",
-	"HoVHTU+6CKBLNU2bhaf6bujXv4ZZ/WDB4/Kif8/Hpd5xhyKJxGZR5rx+FRT7e2niiivAcnGXXKRztLOH",
-	"/N2LZ+To6OipvlI/XDzrkpeOjHPmPFSH//nkiPzjf/5X31AtvuDcM8qnSy1e9KZBcAViLcb5ixtbQrKB",
-	"FSZivJxDloUhfAOBILsk/tvzC/JYKzExkTPNqVTxfgWWVd9fnlhS/jHQ60j/dE7i40+fYsDuQXp6BJOg",
-	"Cjxoj4rqAiw40LuJ6fiuZwT2QLG0g521HxkO+MgONOQAaw5ta2CyiPFGpNIftuez5CrNMDRfyowQeeEi",
-	"l0ypDCSZlgPxEz17DDgLqYa8wF7w1gRizXwxdZ/rotL2OtwBamAOUZ9b5Lqf4IU3c4ksHzd/xnlbkwP+",
-	"CMqI6z+O7DMGID2T4mFnoKk8OIuF330FB/C/KpbKNuq8KE7fclY9GBCJRAm+EgZlkWUTSxrPXSxizJAk",
-	"rHTCzZMAOesLZ7OIj7H7AnVzwiNEQFOLUoyzBkFatB9y6W76u/ooXUqd/1V76sWH7Ek0f2ieSsmKpiZD",
-	"7uKLpQ3z3Gj6ttgQ7JiVJZq/i3M9z9KBmMJVnMCQp0jjIDrxmggOcVYADqVzNkCGSL2NsLpcRJY809LF",
-	"+zaGa+n4yhBThXQAOGXMuGQFnHnnfKH5Njns9jpRZ5lnxgCSg8ePV6tVl8LPXZFPH5t35eNXL589f/P+",
-	"+cFht9edqXmG8RqVMWsceQBjg06/2+v2IMC0YJwu0s6gc9TtdY8w+XAGVt9je5r2H/qP0wa/oglCqlnO",
-	"GIGggxJ2g4FKHz2CPi1aa8EOn67co1BNtCWRlA2nr9E0tHK81DLIMjKJYscRH6p+kTEE15ENlhcs7qyg",
-	"ylQGVOwA1v5qyK3GbfllqfFO5HNQrVwUkKOx63znzArXdk/Pv0ueUcCVMajacgZiCSEUmfKssJLJOd/E",
-	"ctJJZT7It2Gj7P5BajvYVcXKwEWsrcGlNMDbMI0xhJUZx+RAn4QLhQYyyOy+DnmqiKQrc/Y/Al4mBwjF",
-	"GIQd1Ae7Xs0RiVc0VfGjR6gwuFtuhhsQakJZns7mKomBZwy5owXikwI1bbsoWE6me9Um4uiSV+kVQx6h",
-	"JZ230UMeaDLo1mcnq2kcBNew8xIN9VqLNPvoGTYhQrQRLSz/ZdjxhQB2T7SE4cgHXQx4I0CJA2rU+u+1",
-	"/oaV9CyTTB9pKq02nQkpDybmjqL9AA0WtQ1urpGk82InLnyiRYlU8LOv4hKKrVZMfcLQ2zYV8OjXOBKu",
-	"Rv8w5CNGVnmqFOOmwZq+2ZhegnaZPpkxXUrmM1Mt9HElKl+qGdomvCA/LR01nUQedZCZyLT5YtQ8Q37l",
-	"sJ9HirZtoyZDQ3R67/30HsP2PSYAJq0/iLlbJTulXI/oKj9S18S7i8okZN3oURHB0ig/1VKRM3ML4N5E",
-	"vt6IkTT9d6M7gXUB+Rbu8hvHXEH1LAm3vxryd2j6GEiHGRtfVYu6B7Z4xePcTt/KIzuwRTeOoyGPA2DE",
-	"cfGkoSj4/nut8gGidJaOcurAdRe5+KT/LdOMca39GFqm5G/PL7rkwskfvMr6ri9yNjGlZd+/fX+h92QO",
-	"Rqdrdqu1g42dayExeqLNXZ9AU6k/6tx12jo0ip4UoN1ozoHVyBMsB0jnCBxsD82G1HMGJpvmXKilwMqx",
-	"JM44GHE22O4+E2OazYTE+zbktgM2+oRgBUUrXiqvwF4ckMVSkYtX7wF6MxfcmOSojqATNxX8ZdIZ2NAD",
-	"KAbWIOsMfgq7oItHHoMX9d+0Jde5ibY+bZ0a4Jjfe7/JVI8CVqUBuesMinz9dj14i35aW9cCmHxtFv2a",
-	"frK4Cluf/ZG2G7MUkv4QdXImF0IriHqBh71e0zrdc/YooLfxcZsXXqLpbaMa8Fp/+2ul5uzw0tH2lyrd",
-	"uuG14+2vvUGBeCHM4vDFp60345lFYdfv9VvsCZLLhUFzh7dO2r71dqneTlwd+fFhi738Tkj1Rqhzg+AO",
-	"r7VY3Tuq2CuD7H4TdZ60O22D/w4vtD0yv7U3vPjN9hffI1r1i2WWYWBqOZ/TfK0ZAr3yJOlXf3t+8XUn",
-	"6ig6lX6yl+x8uIk6CyEbMiFA0QF9lkrjlqlaPHFUqLeePwo8s//6/u0bcEB1A8JpyK10SgDpoZBNIHcQ",
-	"IW8uWXaNuHnIw4ySBlIJ3Hq+mdol5wZYboAaOmhr0GvbVz6bumFHNT2npYqihWNZR2mSEd8L6OhgBN1f",
-	"RbLesY07qq8AWe/O+gfsvsu41/10q6KP9hOqNVoAXFtA7FIYv3940nNNpfs9F83ugFJjcT87g6OeJj84",
-	"jPLcPKywpkmZ9KRNE6h8VX9Ln6iXxeNRflWHPwvo8MRX4duv3n7vePNOtG5bX+kqflOOQ5sUvgf51Cyf",
-	"TltwcFzUhWlU8huItaP2kxTiFbQogfeetDkB18jkNUtSerFesAdZer+yVIunJmF6E3k+Qesih8yboIy1",
-	"pZaex9dm/WOED0weDBN1yY/W4+OFJcHdPMb4/RWTlbptkJt0yEHAWSaopV/GIPuEM4JmJA5eGhnYNA7c",
-	"EDmgBOMZ+vkhNzBxhrWmGMbX9jW6NPSbyD6NmNXmR2w8h4RNJmysiOA24IG/ukpwa/sNubVnXPUDxvH9",
-	"ZFjwLVbtaVgsdv+3rgLvsZKNHZLf1SS4Owlx6uefOtGD5fid414nKPAgpF56wSv474zSLMPEcDMMAwjv",
-	"wDhOSLtxag+1ll9NwAXtBdkOu2aJurYHFXldyk7ufDM5Gj+lffZkdJgcn570imKBQa/Ib3Op/ndaPCTd",
-	"wQgB69w81f0jCWXwYLwR6gW0CruDRH6QrH9KyWqvkCf+2gjWwoXeLFpfg63hiVUlCHWOesgHXEHj8Rzc",
-	"7w1AxoGKNWIKy7xYQyptRmUoVPJSbTA4JXqeQQpCqoaZrzShUDR6wZk8YmrFGMbzi/w5MQnXtQ02y0g/",
-	"Bc+KVCNh7yQ6teyGfXI1bBXchNTEUKq++pDQlbbm7E7S1m3JNsFhSQoq++qCMyCyNwxyDBaxLQfcaNzC",
-	"M53D3uHJQe/ooNe/6D0dHPUGvd7fdxFHtYLNexHCEO4vrci3ie8iTqsFhg1y1C/p/EPJUqtGPIjTB3F6",
-	"S3EKZcY7ilJl4HqDWSs2pWRlMMF8PDCeyEGDfRdMyE6lsTXR/oN0/RRqn4ccJITUwi0shksZMC4nxgAt",
-	"kXPIXjuzeQgBQRsSLrjSEfMsujuF7wL9M52EK5T/cKStjJPVjl8iHmlTq5nql6Gj4SKjY2bTgdNk02zQ",
-	"rmw7F1O+9OH+bLy6nRvy1NJpZ3BocJ00OdXFah/EarQ3qfVHMP7eMZrsSV793pmy3ooSTy7x128Ny9iR",
-	"xy75dk/gc57Iaq2CZnQTkYNjza+4qaeR5s6PCHlBRUROgmuuVMdgfYSQjxPqMoxOQxeOM7VSkPBZ5MrN",
-	"aD7PIB8+VWSSckC/q/cVD/rSlnyv3rTy9u4URmp9zZsLfO9Fy2Y8Cfj6Kqu5C9tqrOptYGAluoQMEz3D",
-	"B/27Sf/+LTTpB4W4phAXZN6OZScC2/dtVIYp5owpYYtdStUsPIFgfL52ARTZJedZRiZpBs1HbFGRl43o",
-	"KhUARpRwgUXDQa1Vz3Arf1Hsk3oMKe4FY+kMOsNlr3c0/n8SMVbrBSP6AfgTwx8gFx7/AOnw+NfH3p9L",
-	"CmG1ZXeQceituhOb+GKp2qsD7wx++lAKGJZJQpPMio1gLzziw8M3lDdjNFOzn7cTX+EwVIi/CqV6kuXX",
-	"TNp2LqaQGDx9Jv+eUHnlgGoLCiPnJP7u+fm3MXj+XJorzdIrFrkUcyBVkQTNKJx45zZpCt/Bq+s/G3W8",
-	"LB/dcvEvTURh6/g3UoRqaquPJWgSmSPBfvlom1tnNeVFZnPhn41sXZ9e/JDb1vORK9GQTKmUT01QdsXo",
-	"FeNE0glT69sa47DSO6tNdr+c1pQU3X4GnYlc8zGge+md0JzrY5ZCf5fMNeAPd9M/7j89Puodh1rlnx6d",
-	"np70Tit98A+fADpjqMV9/+To9Ljavf60//Sw3pf+6LDab16rfX4f+f5JrT88YFN6jd9t46ZyT3cHK1Zq",
-	"2A4Q1aVO7Cff9HunpyfH9T7rhzjuphbqhyeH/ePjYHv0fq+h7fmTWjfzw5PT46Mnx09Oas3K3d7XO5Gb",
-	"VZebjJ/0As3DYR03AW066iy5Jmq8vrW6sPa69ks+EZu1a6hz/r34Br5oluuY7AsoHacjJ76QrzYw2jlT",
-	"edpC9VvZMltXe7TkSkYOAoN9guKFOYW43Pe5mDM1Y0t5prUB+djxPNmdJwAdbVL1CU6gO+S3Y592/u0U",
-	"Q5cBUmiGoO9dVi4H6R/Ct3ZU+cxkHuh5r/ScTpc5QyiDgq6a6NmUrHatkNyiQFS01X99//ZNTVMMWSLw",
-	"hn767qLbjlYOLVYqbytMN4wMhV0rq6BNQUq1H30wUMwhbiSmNUV7cjdiwhCPLWRsT1b/cf761W5kZedX",
-	"cDUz8wEB8rkNL3ugEHuO5jyCFGKRFB5jCdqlTH9ujik+K2oqvGJyMCSCTe4qiEke2JT00mMji+wkJBty",
-	"4xQP9deUKQAxYLorVtlHtlhEC3dIu7VyHVNYEaYePmOLdJdcDTmWfltUD2zEJ0nvtjYQjGpQppJ6NHJz",
-	"nM/hPGkDx10AOROLg35DmK9oNlN1YO8Y9ouCR+wQ08qdCUMzsUCHv3qwccmr+Tzwl+PDuwYFvZPcFhlc",
-	"3pG7fGFhwXpK6B87Joi0XuJmDn7N45cFlmyFZZp/NEcGoUV7GdVD5AYQoN+LtJ1bxtkDsMCoBIDgcvEQ",
-	"Csr4fzDZYshv356ePE+h0LrU0BmWb0u5AVzKQuDkiEXt40FI9jF+9GhrsUHXgNmYLEeDJNfQYdl+HDg0",
-	"96QMVEjgQP/47//Df/2//B//8799k9WpGartSVKALBPB/faTRf/jIssTMHEKeD4v/gkD58uMWTPRIQIg",
-	"LtM5d6h8RWnDeJkDmIlp7VAMDOh7SXzmpWRiak1sxNAljuWKRQCZyYzv4bEgPg8gFQA20/OiYNxrRoDJ",
-	"rANDW+k05TSzfaFNFYdrk4xnky+Zg8q6glwfVzupZyIwIdQiyBtoza9ildMxW1C9Zptrq/8CyUmx60Ct",
-	"byfFzoIVIBnJPl5i8Bqhps4t9pFLWgW8Brud+vEpXdhnFzRX4WVThT+m0n3c3jWoclnRtVMeGGAUFsCd",
-	"BnGFkBhbcMdEsSyzuVRehX4qzTzcXpIN+ouHA+X884iLpo/Fu1sOAerRowoQUwAMqgENx7l86yBRQ67v",
-	"a+RzPnt5kc7UKtWK1vtlgYflSn31UjzkM5h1zD4t2FixxKGjSMv5sGt8cdU5W5Xw2MvwBsX9jBGb9nJs",
-	"ivjibh33awV76646ZE4YEAnzfdtrmSLE65kDuwjopZDCDUnUdbQ978v24MyH9L5JBvx6XW4BbmuoAqD4",
-	"SF6gPzhdOVWWUYrcXXv3Mb52Smp9egGF1IqmuyRnGNlyKUwjRqdqmR5/hy3qdQq37k+/GCe59KZxYAEI",
-	"oerJ6zLQGXS+Y1kmID2vLMm0xXr+/BngP3hNFwuFuYSUbfIt2EdUDUO54by8uuoMqgM+6Z/cJR3FdtK/",
-	"zxyUogF+qbz63DCBMweh5HevmdKUV+qpQaM+9BvqGxvDdtUvIjOtK7caFPSog6y2XhCOfEOtRKWneonj",
-	"IzNTszQHNsvZKrSUo9JSbPOju63FTvsnf8NKi0Xa04RsHugXDzz5xj5wrOk5uDG40JCxc3gP67mL8eRo",
-	"e5PZFOSHtgoH8A1iswQE/fxDZSpZJOp9ZCq1KYU33yuXwh9uf+8cpG/5taPWn/vtE6NaLPE9+/gO9M4/",
-	"fCoVmKHE65iy1bLdrfzd6UZ++btWfx49woYu0uu2lE6M2TNPpUz59NEjUCGd2uspZuEC+QIWHc1Q7wVn",
-	"iooF4/p5gy0+QK13EyR7FARYLxInLGC6xVJPJcKpG1BJo3vTTIohB3REtBWUNU1t1YWHGWwMYtfnNzWg",
-	"9fakonq/ZQ/+Hixk/QoWYFikWtZFJGXvO2NxDbA+TtQ7cEiDp28sBK3KYs4ygqWBJmxwgc0JuA1GRULT",
-	"58CgqVdbQGDXBn2CdstADV+LJZyOgY8DJ0Za79etH8sZpuJRVXTuNtlReke9yZXxC+xBokZDzssLQc9v",
-	"4DhrlvrAYOiTsViszXsiSwr4ZAdzCi8AkhDJUsCoxIOwNO3DK9vkbEOiFnzPgeA3whdY0XEnnb6ORFC0",
-	"Wu88mfTG34yesuOkTw9Pj046DQr2r4RMUG32cy+qMmzIJZBKVVnGfHxLIcZhBRRmG2/fxiIqNS4/7vtd",
-	"wLX6FTJeQkohzht04yaV2Zs5Neav1fsLXmCNT9vdvLqkfoslFSvotV9AnWK2fidgh+0DBKLSeakpG9ZF",
-	"aX4v6ui9a5X5C2CUD2nzXyYsw6IQGFsVvt1qScstYoxu0yUG58vixIJ+sSGOWlVUhrxJUxlYbAYf4lrV",
-	"caQp5Cq4Mkmx4kbHAWxC2//F03NWBpbWACtsKDX1pO+eS02/lFDw3YOyjuAa4rKFlNyLENzVLfG7ZvC3",
-	"i+gG3Q0PXLPGNb3q0DJva8M7b1kj2iUvRF5nphAPgdYimK9vDNiwdWoMOPMURDJ9qxTbRoGtW5iDNi5h",
-	"WGzJHYe1pJo5Ckz5si5jmNGQa36JaT6F3aQNGQP5iuy2jAmL8R0+ZkSKOYMgi+vw5wVv0FjbWHG6FwOo",
-	"oeI0wHH2UXH6q5gw9YrTPfPPxialf96K0336cR9U5y+w4rSFAMgZTdbby/5MTxfbcx4r+2x2jxLCuPme",
-	"9I70U2kGWq5zLYnc/NFTd7GdIhE5pOcs5MbSQHKbykBY2kNh4B6TzhpydZ9R7p/sSuRXjSWFG1NzLbXV",
-	"8Xt8pDaUxpXeT8o1SAInEHldSu0tpbIMuc1lMUIecyDvkjWrbx1NfsUGHHe3c+xBOHmLf9hH5inuxhYY",
-	"NZdB5xpmPWDT/MHyUOnmS7oBBwHT6xv5xCuoXENmAF2vtcqeK2zJg60QTD/rH43EMr3v5lpscdtbmxd9",
-	"zrzUszHN85TJIQdzIx5gZlQKRQgxJLLGRAno+oadIPRZQUsv6L99SzaSpVoxWmAR3cbM+7c8WxdrUIi4",
-	"6bVuVeyT6jb6Wdgk/VTKdJ/TT6/88tsFVZouOoPOf/50fvB3evBz7+Bp9/Lgwy+9qH94evPPRcN3V7oS",
-	"bZijTf3FDlxRrSU3xptsZQP4kTjDxqem5KFhLTBwZ/dSgXatge7OYGmWlflrvcDXkvlPnZRfi3QMcW1j",
-	"qsFFGC/L9QGaIqFa3T3dblQYjFeTxDa9+2EHpv/K0e4Wnq8J4gwil9g1DZuoTbwLCvnZD4WbXwA/14dq",
-	"ypw8Rm3+0Ny155nJlXCHbBudT4o0ghRT4XktjRqevcR2A3GRtuC1IoA+gRikthkJa2nK/FLNfOtoYV64",
-	"GoYAsLDKt4BTAxWCh35Gr6EHp7IeeBOMNF2WuySGFkH1VJMYq8Bswgi1+SEudZ+b3GpI4BjyIgsbUxWc",
-	"nmpaRVvX/hVbqDMv3Tqq5G+T+Pvzi2ffESM4H/8C/38Tu253KaZSg/aLza4VTbNwpyCY/IUpibq9kwrH",
-	"KbMv09etCLm7BW94rvKU3rrLicjBtDBojB8iLccu6bSEVXF82uvd7KK8Fiu/30YC8J2kIWEXvk/+gov/",
-	"i6GlxDbFnyyzbL2B79/K11da+CYOjjcRLw3hYvUQRzZG3HPYkgdP2BfkCUOitql8IRlWWBqWYaI8yxjy",
-	"rTL9fwt/ly43EDRuvzbC9anPsS+bM2pQtTWZg5JMtRQwrjTsKGe9W2dDDkGNBR2DlJzkWhM2rXZthQcd",
-	"X01zbVRqU4OzlRm4mtoDJpfNzPKyUrBsw3jfqMPm7+0uO4siM2zEXhWXQ27k5Rk06k0ngeCJ5W5OoFOs",
-	"raEcHIYRyYS4soFzzKfTswkHufX5FHLrbsUHMFhLFm0evlcW/W2xujYs2pDZH7zZywPXCwSBNZ1s4nrR",
-	"djg3wIPSHAX0Vf0iIq2XekfrPxi1mCemvtHHX1+ONXtEjT2ymuyQa1UWc1tQwXe+3gbmCWZhEWO9K9r6",
-	"nviDucgedzCYYE/6h73I82cNjiKr711S1dRmI+rATl56naF2qEo7PjS5J34JTBHoGRzeTYPeMydry8Me",
-	"QAn+EEDlG/jQLYIl31M1w6JJqsazgPvB2LtYDm2DPpA8XFR0UI/Vmb9id+EYQpZd8prNR/gAVdiodiQZ",
-	"V+BtIMaEBiSDMxL3YlPXTxGwklAoysbvGB9IbG9cXOqJoL/UyMGG/LyoMRZMosZoIBLQaQrpguAnkGLg",
-	"Glqkkogscd3nK7c6jjAai27xIcf1A5NG73jxlulBLHL8T4e64PkhULPVn5OKTAXKA/jjWv9naj5S6KwR",
-	"6IDETAZV24G/HFtrP6N50iVvRHkPjCJIs8wTEGIy5N4Om6QcmoCIcck+5S07s6XPtqc/Jvu4TB6seKeJ",
-	"TTbX84bO/eBxgbksuUoz63eCLFD9Eij3LvANaMt69bjjlkRSSXKaSkjWhIpw28ir2lzSLj5jExXqKmnq",
-	"dkxbK5HZAAgZZ2J8ZcOmQ44h2KC7Z7lI9uLuAc3Yk4clidPsnIk6hSer+X1PYoUEVQ//ZkSw+a9CPu7k",
-	"BPqh2I97dQL9rjWIL0xVKGxxbT26mT60unzI1PqC/VOgqpRc/J6i0s5f9dhjE5tj5b7a4etDtlNLmltP",
-	"kNZcMjr1Q+ppEo6ka11hyDcE0UlzDP0ugfJnbtW7KpHg43r5befXDASXzqjWUMWiLtxniymEbfDHgroz",
-	"GOvYQ3roNcI3VAPRd5y9N7UPkYlq3z3F95VPGu0aYv2BwtEPdmhTELuB9+3bKA2w50LDauDOevoeuhI0",
-	"ZvG7BBdATeWqC1ulNhfX22vUhrxlb+EzwhkC6kHwgBhQf7RSFJkLqWzKlJflBZB8hb0I/4dWswlrROD/",
-	"p9kKYvUF7FcB3GUvHRR/QNm5P+K4QGzFwY0FXJoC/i3NLbhbl5wr1y64kj7Khtxcdol3H2PrJF5RJ8hM",
-	"MivaYfrvxh0A3U8QI8J8v0v+JogwKVixp0bHlVbJVetO74DfEzls4RXvV1sgF62SSz2Qz1zPtAlNM3Ft",
-	"wcMgrpNQRSMXeIKIUTrl6JDtkmdQXWhWirgGsWdGxProcuNPwdSChMxSPXvEvPGevTS/x02p2a8LKI+N",
-	"+W5/9fPbCpJxVTmIO9eQJCZs++Z2EsR0ew5ktFVmUTbPHZBbAW2nCaTIfNO3qxF8Nq00ukQA/86gow3R",
-	"A/NzIOWunf6y/cHX9NNfwfRs8eyPtN2YLz3bcw8qFOPlUBzjSclUvYvt+9OHgO0bVIJ8bn4/U/mllaV/",
-	"Gwg6T8lrAMRA7ANQFTfPof/3TtQAZ1d8pX9T3dbDuwIdFCyjHTZXTbWjYYHwx1bw2qSweLcVrdLkLl28",
-	"/6wNtTerovrXEHzVfamenvduq2egCL0W2nHV/j+vASbMxAoxqEwdbVSAP8W2SHfI67U8PvChRW6RCEfT",
-	"6GW4bab+XbwM37sd/D14GUrnXSuiLWE7ejAGQdSC7WCkemE1IJsG58FO5rvb83YwBw/m+5/DfA8xqF+B",
-	"h0qVMzpvZKDvHcJBGXsezUyw5Z2RLbjLZ+eIKOcMGUmkENwlsRfw3VIb7vk1yw/eM67I82s9fcBxXuYY",
-	"4hz4YFg+EAF3kUt0EXTJSwWFmbKwYWC892KZjxng8I1ysZKASqNfR2t2vMwzcvAGLdnPhOlXyGewIsln",
-	"8nnIPx8cHLj/6Uccej/5jIU+0AEJTaT4b88vSJOPBLMIU+7h+0farNZWcpZyRj5jhZAHLlig01EypYuI",
-	"LHnGpCSUxNZ+tvHxLsHZjelyOlMHy4WeX8lYj0jZ1P0MXXOrph38k3FlO5xqAsF4sPUAlOF4kAy4WDkK",
-	"MBMyaIFoJGrbG+fn5v2ZxL4pEZjeO5ffoCc1oVLZoD/YnDlYCQOcz1jMmZHNqaza0dUPIZ0KyXzEopxh",
-	"RqGZJ8tzketZoJdhmbOIZOmV35OAKAGY35iCCoiLn/1dY4C39BlD4GMxh04/OFGKqPCGEmeM2xB+zmCx",
-	"lraVQJk/ETnpP7FpBUCs0FHAEOxoqdyMMS2WxAiX+fbFi/fPL7ov3zw7f/fm/OLl2zfxoOiyh1sIr0jG",
-	"eNmNBJdfn/iQ+44I8tVF0eYAEn3TjJWwqr0WQ92vjX7io8GPl+h7wXPKrK9Ms4P4FZXqAC7uwctv40iP",
-	"Pp65m0sSYRIA5pJl4BnUG2jJc8RmKShIJbYBuQWIz+6YxpDjORgM/QvXM4GsUi4J+JTK/kOfNl21j0ku",
-	"aUhEHq0hkaZeBhT0IukxHZt1K0Fl0lwaP29YOTobcqiQNIzPXbDINgcTyyzBpBFJ08RAu84w9YOM9LGP",
-	"l+gC/QEyPgr3DxBXRHI2WUqalX2epcDaihNUjMCb5zau0R/oOpYEHIJ4pEX7jcIdSILeQJPXvaI5EtTa",
-	"THPI7Y2AZQwCWd0+Eq6jTpPsHIWPKSLxshDnMMSQU+tMRbfibKk0pa44ZiJpPoN4Ei5tBjexS55hT1tk",
-	"lUU9mCGVokJK3xFpcmn82+QGVPSqiLRCKpc+HtvLK50zXKttR0wyIZkLmpq2ul3ydsG4ISppOh8QOhea",
-	"D80YMc0riWleeUZGbC1wxmmOiT81StcXKRM0aXCT4rf26yjVigBWY1v3/hlC1lZ4iwHEg41J78O/uosH",
-	"seaORY+7YQOINnUNbfLMNJFbFfMsra2x/vmkF3XmKXf/XXe7fmjX4RQmc1CojyVfJqhxnpXWgU48aTIg",
-	"x/1u1T8INYL6eprjHHKtew3IL0Oz90PAnhtah9ywMxiiy2/YiYaFOQd/R4MOfpDs47Az6EVDz9sHz4R8",
-	"jsPOTZspOt3Km6SnYQ3Bwhz6DlH4Ym08/bVO2W5s1SwRdzYymXmeAAcBSFd0TfCWG8734Ph7cPzdvxH7",
-	"HrXde3P9lYF5ftG8csRoziBZEnwyYEM2NXEsiWb9ZKWHqmapyzzrDDqPwU1lJh+u+44AyiEiicv/5onR",
-	"GEwt+Rmm1WoVtSm4XenLKAPs3wHElotGZKlHQLeML4pusA1juRyBCPWFoq4P2kXZoLw/bpEGUx8XQaRg",
-	"Xq6epggsW22mstM2iQYhk24+3Pz/AQAA//8=",
+	"7L3pkhs3li/+KvhzJqJt/bMo1qKN9eFGWZbamqvFVyqP4rbpqUQxQTK7kgCVAItiW4roj/N5HqIfzE9y",
+	"A+ccIJEblyLLlu360NEWKxOJ5eDs53d+7gzVdKakkEZ3+j93xEc+nWUC/pvPZkImF0MlR1k6NPana57N",
+	"hf2PoUpEp197JOpMhdZ8bP9mJoIZNUuHLNVMKsMWE5ELJj7OxNCIpBN1pPhoLtRopIXp9E+Ooo423Mx1",
+	"p98Z8TSb56Lz+XPUGSqp51ORX0hlLkZqLpOmmTQ8VZoMTOQvKk9Erv/CJtxOibmX2OHRw16n7fu50vpC",
+	"5ek4lY1fDv8efjMXH+ZCG81GuZoyZSYiZzo1QjOeC5aL0VzDNjR+daTyyzRJROMniz/WN/xKSJbx4ZVm",
+	"nOmhmolOBDNJc5F0+p1ZrpL5UPRxJ9q+PlHawE7yLFML0bjjtWfKc0k1s08wyafCUYAW+bVImKWDti+n",
+	"cshzyU2q5MVwwuW4+eNNj5VetgfTO0xOxOPRE/7w8tGDo+PaZk1SbVS+ZGrECmKd8iWb8GvBimFbJmpE",
+	"LnnWPDv6W/hF9yMTea5yOhWhzUVqz+VJcjR6ODy8fNwTj0748YP2z17zLE0u6OXmr5cfiTqjVGSJuwUN",
+	"9yLVbJpqncpx22fpjQuj1EXG87Fo+nD9oagz5R8vLpfGcpTD3snjB48ehp/njP7bTsEoxdxrjZOQ6sK/",
+	"Wv968NfKQedEgP5jxl/99k+t4DUtLKb4kJmkcsy4YXANeJLkQrfeNWSAF5dikjZ/rvxAlYg9D0s1G81z",
+	"4DI8ywVPlh03eKd/0lv9dTW3nPgityS/Yg6lx6ozwWfsPPiluhZwp4TcnNHTN0yeTqdi1U64Jyxh57oY",
+	"+ahXnZI78AXXLBdTdd1+n9XcDNVUXMzllVSLRrZbfaS2Afh3uwPFI80fuxZ5pnjSsszir+W7qth0Ppyw",
+	"hcqv7EcWPDUr7iyx+vxiJOSw+UvVR6KOmKnhpNM/Lt/SjBsrvITWqZL2ol4xO8m1X155jRqeWi+y3Usr",
+	"RXbOjbjI0mlqmpdd+ntti7lcMie7W79AvNukU6HmjWy4+kiVWi5VsmRJmoBk5HmeXguWSmYfX/vVVVy4",
+	"/lCJCz8+fvz4Ye9x42w2YcJafLgY81nTl92foo5T8i60+IA3vvga/Zdml2KkcoE8UosPoBWtEUP2C7kA",
+	"vanl+/TXEvlK1L0cM7CU5D7agTE7/ZPDti8alVuZNppnjaK+9Pfqpto/Cke5esaHgmViZNpWBxR/IT6m",
+	"GpXx6rdKf19xVfwTK76y8mZWH2mTp+Xvtn1wLvncTFSe/qP52Ep/L/MdUGRIqU0183ps+5eueZrxy0y0",
+	"fMj/ufmoEiVQU+VSL9r5G3H3C2KWTV8KH/Bc9ahtIx1nXaRmgrTp3mz5vp7PZiq3N2wqkpRfmOWsZcmN",
+	"T4bz0EImjM9mWToEzfn+37VqEVzWMhAcDIf+z523wuTLs5ERuf1XIvQwT2eke3+nFshIFxOVCabFUMnE",
+	"chcQWsXVF8zqBowbI6Yz0wXWARZop985tJMYTsSU2/Fn9pncjv1fPx4ePPnpx97Bk59+7kXHn/+9E3Vw",
+	"/R1tcss97ETfv39/NjcTIY1dl6hPMf5G8FzkcZ/hDiCZdUsfrQ5rZRvP+VQY2gNY/otv66O/kdmSpUmh",
+	"C6WaKSm67HwimGX6QiDnh8vaBeOl0+98mIvc6m3WarI3AHY3nNG/52LU6Xf+7X5ht9/Hv+r7L76FlT8l",
+	"jbBpWvR1snic7hgxronkRcIulyw19rKNU21yoInSwVjJ2zxdb4SnScnqNPlcbLmIF6Ep17iK4oGyAWcm",
+	"oHgLNsxSIQ2zN1F32YvwmQmsF8WCksIuWapFBE/gPrBUD2TcYGbG3YFsOa3Q/Nx4ucE7dt0vrVay4j4J",
+	"afJUwE2iiXLDpkqbLvtWjPg8M+yw12ujJ9B5SnMbqXzKDZqnD09QVUin86k113o9q1Cnkv7tb5m1ZMci",
+	"h/m+4h+/QcWidcqgeNgz8pK/NvmIIV+hZ1M5zOaJSIo1nbBX6TdddmZYJrg29tAGMrAdPfGKayHpzqWm",
+	"/agKhWizzSi0ptXbcW7J63tuJs1EC86QkFrLHM87ZWDKMzuMn7Gz3W92q17bQfwE/w9sxu4zrGzqnqb4",
+	"njfdALy/NVN+KUyEMmU+s3QFjLZB8oxUjvzXUVTrHbGDbUgVD8P70WsgCNDZ9UxJjTfkDPylTwOP6lBJ",
+	"I6Qhf2tZBq/3xzbtp3vlfvV5UGc3OornocSvSM3KqHEfSAUMcSbFojC51TxDCTcWhsXeIkBjPe6yOPAK",
+	"xGDOWsadmoHEV8cC7m8h0G64bS0exZVb1/ROk6tm5SDlp/ez+00CCU9gI2fmKQtHgF0HSTnPcysq7QUZ",
+	"yLg08bjv1AQYDQ5UsUs+vDplcXB6qE9Mp6kxIqGRgsNLtjy1S25Qtdbz6ZRbbtV5b5Vj98mIxSDM7H94",
+	"Zh4zlbPYXuDY3m6vDJf9wo9Gx8Mn/FA8uDxKTh6DF8FJpk7/x587w1xwS6lw5496Rw8PescHvcPz3pP+",
+	"ca/f6/2tpD5/J7JMVTxts1wlF8RO9ETNDg69ndn7HK39wmHwhYtLrsXDk06/c3b27Gn4ncPPPwX/Cp1q",
+	"ej4cCq2dI3Niddf6ThaKbMRIY7J6cJX332gTN5nZLOMYUCnm9b396RQ0MhqsNINNDmbTWTad3OHqk2tc",
+	"x8a3mu7BW6HnmWm627D4frh4UMtj+gfSdpkq4i57Y4XiItXC/03HEbPG1JKlJZEJdFBcb2K5gsww70Ye",
+	"WxNYyfLtzV8r89x5C7a4xc2xu5Vcs+GVZqfFylGqz++H+1ZGRc5bGPHz4YTuDYvry2h6ujDAVA6i71Jk",
+	"So5JQ0b7BEek48iV1m98KHKbk6hEMVefQfjwfrYuHDLuM84uc7XQImczqyyokV+uTo3V2iQGT7p21c/D",
+	"WOivs+ZKAHblm8WT+9kqPx5JdnR/Fa6pLFML1HOHPMtOWez0bS+HIe7LUoOB4C57PxFISo6xDyT6CNmU",
+	"X8GwLElHI5ELORSWeG94WEik3wmemclyy8OaFG95hr8Lv8VZtLPb/yuQuL5T2rxW5qwIdG8z6YY4+Upa",
+	"qb2wH5KpDkuUE9vFxc629hQENh4Q0GWurkQO+xA4Ip4WWvJvoWf/bhRl3LYiDWCrzSpeW7ND9OC+tgWH",
+	"g1uNhjDtA5LCKWsOZHaRy2C6QsxGqbWpUwMBK//yXzTL1NhvDDjv3xZ5ClttTy3LYc0ulZ/f12aVRoU9",
+	"81qzldhTMb3EyDvFrSI25dlI5VORRG7rIpaLGSiu9hU1hx1PjR5IMGB0l8WQnxHDvdTktvocdW6oc22u",
+	"JO1bPWpRdRqzIbq0Qvu3c0Vq5m+lXZYTS9bsmX/0Ti21IxYbEvcZ2HTeX9BiVZ56moCEDKL2N2CVvJmb",
+	"N6O3LgtlC1poyWPZxEFTemc/J9IwMkmfmdIpxCyqaTJlw7vuHaPHugxCTowP5IinmboGtY4bliltWMIN",
+	"j/CeOVUwHUtkOKV9Pi+SbLbf5CBDZ5P9dY/vdWtp0LjPcmGnb7d0UmT5sDD7x7Eet/fAcYvEIb+96MSE",
+	"0II2aZZhUNgR6PeYefLbeyEb8npWDlN9vpzEsfJV91xTzHvli+Wnf0e+z8pmgcxvyX46ZTEsr3EoFpe2",
+	"IO4HYf6BtJQ64UkQ6mdLYdYMSIcR91ljCo2SIkyhOR3IOEzD8YNCwL1QYImsz5V66TKKtiDrxrzQlZRR",
+	"f6MtsWnlMPU39kNktenFJZec3UT4GbiuDH3PgYocvhwmV+GbA1l91crZiJxxoTcbZIQ1ryOra0PekktQ",
+	"cyRQPsX8uWcJWxzizgxlLztfv3lA1nEqteFyKGJW0kKY4HmWBveSLr9VorstF2kga3R/U89mc4rjZtv2",
+	"+/Zs1pfh/VQutcK94h6NGM+0Gkh0SLM0YW0KpVU43Sm6qgFMRIHovmW/LpMGj/EtN+Jlkem5xQlWk0RX",
+	"s5vw4f1seTik3cFq6ukpM/mS8bHVqCEPiMWQcXUACiAEuKrJWAc+G6tpUvT0/SBvC+b1VvDkh3Lm3DY6",
+	"YSmVebU+WDxaT9Zbo04Uz+5JjfRzcXvfkFkNUtx/mci8MVMwcoSLnhCmDc+tia/sf6qZ7rLzlYcJiSr7",
+	"Ok6gn/MiM3mbS1HPa95MDNPze7oa5VFDKdqcMA3eBLfwm2kyX44KspkWUdc/7B68Ex/e+vzoLVZfTqxe",
+	"axPQo/tZbzGg1bYrydpfXaUyiVwOWU6+bP213Qg0z9hcJrAdVlmwim6XkV8Jyj5KNtw7zNZ+Tsnc22xQ",
+	"JQ989RaFD+9pk4IhS4yoll0OdABpXs98JvkWC60moW+gjNDD+9REcEiwvkgvGOEJg2KAfy0WekMd7nem",
+	"etnl/lDJpd9itdU0/HUCt3h4P+sMh3QcDYXlgkujXQJ2xLhMwi2QAr2QTh0En3xF+3n//v1BNdt7lcys",
+	"JofDfH8ocuVfiSTl55RTv9UetyXmr9ntxtf2te9Ng1dkit3YuLo6FCnv89SIHfTDel3daiWx8nytWu5O",
+	"xWxTMePK3pVGWwhpGF/wJVtM0gyyA3y6nr9zbuyhT94cpTJham4GckFJBKmxSliXvYWoVpM2y5TMlpjO",
+	"OeVLdimKCNhllsokW+5P3/UnBcO0pKKfFZW/kGOqUZ+IrPqoDZcJzxOGKVVYgjPjSQKHc5ZphdlUpy5X",
+	"nR2yV+k3ViDBIJYT+Qxh+wsmCL8Ucmwmnf7h8ZPHh72TaoVK1Pl4oKzpZ4fu9Ec808L99g+RK0ydLhKw",
+	"gjCqnZpdF8++z9VM5Ca1S6YRZsFPP5fqMTYou6hkz21RuBBRZUF7EUB77n+tcGGnkoRSreMXW5KwY6FB",
+	"kbPYlMJPdS9WMRTXIl+iLnwpfNoQvnzqFgzwFFbert78J73eo8MnT44enDw66T15crg69Z0cW5sl/UeY",
+	"dP/r5PzvkM4fljb86Msdwlv2k39LXf5dDE0nvMKQilRb5PflmCmciab41fTS/jfmC5Tc0HBc7Jk9XkIW",
+	"sZzdvVykgiK5VbhCkEZbncz7icCMjvBjgRkV7l/CjTigcuVKoVyJt6/J0oLHduI9a2L37q1z8dEEj/vM",
+	"6tVvoUj5HKY3N10699fTFbm37Ayc+VbqcAqV44lBKYoR07Xb9VKNXxXZB1P+8QW+RYyRToHnOV+CiBmr",
+	"A/vbgb5KZwdqhmLjYKYgDciV52woidpYzvv2HGJGOc2TmhSgcEZixdocKiEXQS5zH5UHo6A0cyC5LkoN",
+	"IHwFPp81nHRbfhWkfm/GsyAtfPWj78QHeJLyGNc8jEmO7/DhKrehMfw5lC/MCr6TP5MGq73qysFW691a",
+	"m8j4eIUMJu9NlSSs0unJYinMfoVSxrW50ELIFtaXGuB29jEr//OEqdHmTK+4Iqs2BzMwagdcLp71p2w3",
+	"cdXpFmLl7ni/qOPd87Xfmjzm0lCMM2mnkbncSGlfAHLbNVidJZ8rxVv3eoh73ja7xNYd+kHmgrfuj07/",
+	"ITayaULhd/tUvtcNgjU27g+oiefqSsibWZ/i4yzNhb4gdby+kc9VXqgGTmlHRx86+dj71EzUnNK3gr+w",
+	"uTRpRr/k4lpdVXTT2h4fHz44ftjbxH7cSgUYqlmTRvjeYRBg7QZk5euNtbx3ANtXUvCOj2DaTt2rqHrV",
+	"w4Ul+NmtPdwW5rDOTCBmOuWJ2JyHOqJYNaqQiT6lzBerSKfG+8I2/9DNjnGX8ykfyQ2vqbWbr0QL5oUB",
+	"3Re14i57AdSvJ2oh0ePmbPjaXsCQG8h1oAcC4GhkFn6gqEJjUUgubg2rCG+WDm/GVbY5V58auu6Ft+5B",
+	"LH1pvlBrl9N8jwLrtOqVtAQu5FCAp2Im1CxrPr8bU9LGHpi2Ay8QFXGwpj34VmTiT78H85xfpllqli3C",
+	"gMvCIej8KnqeX6fXQndZPBVTlS8hS5TcdfMQxOYvmtlbPsy5npyS2BsrKdiC/DUD6aMCGAoY6aUcQvwU",
+	"XipX+YC7n7xKUz6cpJBfmguM5GAcPtMK3siU1vg2NwPpngbbW0grRH/s4OQtZ7YfBQAQN1KwWcVRPnMp",
+	"xA3wI3OoqFEjxkGzTHwO2V+0y/Trsmd8OAGwCZf7B3g+bJKOCdBnv/qWC/LUZoz+N0Dy5VmXvZ+kwwkb",
+	"8aFBiF90ACViZgUaU5LFQ5UIyNyq6uGJ2DDS9NQ++tkjiq1+Bzf6cxWPbyOfBWHGVpdcqYnCerGmoigX",
+	"aVnkSo4bb3QZvHNTo2oHN2F7YKCW9RuxWhYOLhXiHBFpJZR13RgK2pnqtuSZ7IXRbKHyBApr+JLS3ht3",
+	"voTHuunGb/t8CG9cpyIsQzx1+aDEnuidxrLCpoUU/Lr6BV9EfRpURJuyWo7V0Y3CZs+uPbq8643VJMTm",
+	"axI0IRto5KC54BqzoXnBmezjyJO04ZeZ6Fu2Os75VAOp5CJbYm6tmHbZa7GwZK1d8JYniUhOmckh3CsH",
+	"ksLLDjnNSpHvzs+/Z7iOsmyog1FX4B5DLPMKlHodhrIRMrYR+r2EBl1GsjQTlVSAy+tYrRWszTpQbhXi",
+	"sQA/bcYmr6I417CMW7H0S0iuTeiurSCPzajNDcDtJeTUCjpuAGZeAiYuo2nWsZFLSXBNakD5UtTZXLbg",
+	"S81igp8EsemoykFSNg37XRF5ajYrfq6/U/7yuynPMquJgWuHA+ARpAV4uHII+0IywPGRh+SzStVj9r8x",
+	"NwBree1PgGYAbGbKP4bzCGxGut8bhmw8xkKr32p/DqImHtQELHkmLRsfp9dCQo3z5TLg4F32IkH2I8GJ",
+	"iKS2X3G5LWAkdwUNLwyJSu216c0KyrqVTI8jjNr7fzfQ5gs5Um2HlpRMiFUHFxgbVreT41S2CAO6gwyf",
+	"6Xs7I2Kx/pClhlCFZkqbcQ45xA2TxjL1taFJfOrmltpcaj5qW4cwJpVjbRWDkcqHJMoXgls5bt8zy1rk",
+	"FeiNjAHv16mtrhRErTtxrkWuW0mK/lg2rrqNcLSN8t4N7g8xCqnA77zfm6bLCPv+nw4xpaopOnUVyXou",
+	"U0OKuaFUWs2Xe9ZbX3pyqW8YLsifYt0SQhsZ1fSLBNM2NqI83IHPUXmEKf+43dtDJaUY2hnr7V7EfIeL",
+	"y0wNrworY/v3b/wmSaHt3k2TTIT++c3f/LtW8iIRMzPZ7j2ggJudLL669ZH6dI/tt9bekIuM+Pk2L0Lk",
+	"5yZfxBd994Gt3s0FTy4uVbIk4p+JnM72puPciDLgdSLKGw+QyvFNts9pxzu8Gqb5bP72gqfmZqulPOCL",
+	"mcqyDRKmwpcrYqW8+CrhN6ywTOA1TlJhStW7G17IqJlxN3DjylY1Ms4Sd2kmqCYqXXkDqmRV4X1lzl8/",
+	"lfKVrt3TZsGsjUvS0KuyNOCBjYNP5ayetVlg5O3ZLKPjVhIW2nfHlWC37s7mM3f2+eb76D6++T7udXeK",
+	"CbftDgTjdtoaH87bLRa5+Z7CBzfd0JUxxlXbMkuHO22Lj/ruEFHS7ejpOmIafDFkA6d54R3eaBfd/G68",
+	"fzC/xv0r0kebvMqljK0uOxcfoUZE6BIOrSvGDH5zcLSnTHzkQwPOREHYC3mDlr9RBvKvm3386+QQb+tD",
+	"v7Wc1Arx+HSy4GSaCOg1TaVKOq5rwCEzih0ePWbDCc/50Ihc91kmDKJMJ+k4Nfb/lYkwg0wPVS4iNlnO",
+	"JkJC3S6LuzG4zaAirduNuwP5GnxpYLciTCmmO6SShmZDrtHcdyimiHFJrujVPpqwr8zZwd/4wT96B0+6",
+	"Fwc//XwYHR49buou40C0mnaiwPeShYvp3INLOaIuHFAQu6TWeb39WuIk4oIrvzLPotrApgDhZu+ETEp3",
+	"W40CYGp7XDVk6tql/zLv5OcGKqd98zB01TPO57JUO1QJXi0mSrtuiOj1tKqQGM5Nei2YUaopALxhIiZ8",
+	"Zw4B7z2USq2qIiKSpLXVqJcmEqZpNQOxpftOfrwZh8Neb+3ZoO7MN8xJqgQMVl2PqHY3ShdGN1yVGwb3",
+	"247zHRSAIs8ctbTrGFtaDarD9ntof6ZqoHfiWuQ883c2copV6sCL8mSLkp8KE2/SC9sTQ/ddA7S1PuLj",
+	"ppsWFdD1rvMjgPZoZEcY4R+pLFOLVI4xdg03nc1nWN24byZ086wyVzQYbsxKfrRj5n4omCY82YPQSOaU",
+	"3NVwTvm84DM8K+4AgB1eCiHdXUDgQmsp+Yy3Qs+HarBC7bpUKhNc4rfzVcX8zQGym7OSG8rHX18oQmhf",
+	"r6rN8yfB7bajGEjzkpZiNW4rvECsK99XBNeyLb9C5WlfRYq3UxUS0nJBW+sL68quoyYjgB7oMmgD6VIZ",
+	"7eZaKog9G7XKASIVRoT4C1wO9AOYY7yDrrimaMfLI9/qZ3/0uJ0C4xa+YcrVbQuhCtFsyKnz2y6y+nLO",
+	"C6rsNueNUG1XMh0cjhOY9Ji7C+I9ZJxlBKC911CFNLdG2YCK46b5d/def7ydqnQb/mgs7nBJbX6XVplO",
+	"bwVPSD1t9csKmaykmCoAesQWkExN+K1EUD5/s3Qk1nTZ71FUM5O3s45L2OF7ndfORtHmrvxtkAbqGcWN",
+	"WohiY8WUZBSI+4JrIsMIabCwCmFEIVWv1xreEoxtUbh9U0ifrYSftX/ajoSDC8BXriKiVJ/Fl2KcSpnK",
+	"ccy+Wk3fX1sFRiYx+wrUfrdxA0kiDKwvqRZMya+ZyhmX7uqkkvzBBTxL8F3CLSl8s1/5v30SMvnU+1Rq",
+	"An744PPX/95c+babobbZQa6O7f4K6EtfYmX6pveh0J9uch8cOnijn5bLRE0ZUgPUSoDopqKhCBuXISYv",
+	"IZYJUrGgrmdoLVioLzZ5KpIuey1EoqlHAKrvmwQYajS5tf56m0Rc117rwm6dOdNmwQR64s5Ozh2Qye60",
+	"1T+4trqe0wRlwA21malmV2JmSlnhlDoLMotlqTa+oM0duvbJxWW6vhJidjFSef1jGMdUIy9xdZe9LmDN",
+	"ADWJOnpY1oMHOsWcc6s0kdvo5kkEdb1tyj9e8LFox2h45YNcWeJAp4Gkxmot4MKDRw8rDsXeloB9cD2z",
+	"RBRXUkMxBiBYFlneU7tldUw/y4Qo8lBMfM9FevzjxWpgsE2nfysT/LzqNlCt+3ahLndhjGKXouHaBGiI",
+	"rhJ0OtfGPtySDPLnuS+sR0CGwFp+p9dnm0V8Cbfp9ubbfLmu1dVqXJVdUvH2iuHRJCoR2qS29a7pS//7",
+	"s/PzZ29fW2WPLqX/CSqJeDJNZVytjIKe+IEtB099+ooG/UQjfd3/qpKB04MMnMHg3qfG1Jyvm22+d016",
+	"0lkdTkAtpMMbGIGY91oTlrbWkncoqW3PWTrvhEHDbI+5Bw4sEdRwk06bQQe2NE9X6dBSLHzq0yn75b//",
+	"59C57rzdfuNdO2gMQ0LqX539QkdF1eCVw4KxIsbIUbcD9Gp0q6fTLXCMbm6TrYOLDeihmYH8psY+fbxx",
+	"4qURWut5qZd3qZ7X9fduquc9p5TedZDeRnw0XXYmlwQR9sP584PH2HmqEcG7yqR6J48fPHp4Y6DuIPf5",
+	"zwylRWBsa5dKz1XmtuBbTq0BuauW1mwfaSxsXQ3ftavA3Qwrq+kiuRGbnTHzyywdshnPveZ9JWSVmB+u",
+	"SXM9OngEUvRhc37rSjCn7cHVQ00SQSj2HxspVdK0zMw/A7Mo+srteSabZLdj7q+ld3p8c5rfX3TqtNpm",
+	"uOLI+hKjV+ui6LdFXysjXOe/foyyVPHUsin+mVul9+1R9n5bPDeXghfSYwW/sBLnKwcBg+hgUVrpVhYe",
+	"zLoauB9kvreY4Faa/O7pi+uU2Kal7SlKdmuxq9Xr2C1MtbW7/PYzTJuW1nxEX46vv3Eds2Q3RNG9oYQW",
+	"A9XnCanNw3memuU7OxypUoLnIm/SWhGhzAsTO19uVM7G/FoAwM5X0DjuAz7otIj4a6rVST2GWnxGaFvU",
+	"9py62nCZDKRU2HNaZFp0Gbp2DfprARsKmyNpazcJPpxgRJRrFn88cOs+AKWWAqGwUZCyi+vyuzAxZoY9",
+	"slI5UvX14lJSzTijNMwI0+QDtMxMjaHtOmCNdQdyIP/t39h/qiG/nGc8X9ofDti9e0AI9+71AXETILUO",
+	"lMyWxXgwTqGcAgAQRvUgymd1VS7LveIjxsvB5IFkhHXEDW494FJWYYZKuEIOU6gKIxSB94n6kJFDgrNc",
+	"gBJjPwQ5FJxd8uHVfNZlu1TD2Q0iD7XdIsAT/oq3m8yQs4HVq7C4q9TSVuFDkQ7yyU6OxuPaTnqTctEu",
+	"K6x4QCzkeb5kMVkKsOsaoLimfGaPDPfereONV3K9586uKTW6VITnle0+60XsMGJHEfvln/9yfwKqwMFV",
+	"jk1aihQVWEkIWYWViZijeZXOZtBYtDoZJ1PsbNZ2PgkS3Tzkall9pzftVAi6B4t1rFJCX3cMHMie9Lwc",
+	"SZB6IAVgVxTBDthqjP3feJiY7CqFEH/Wfnw4UUoL7L3NqOTzSoiZhi0vjUfTeoeJFnZWdgpZOhJNyK4I",
+	"Xek6to9ztdDsEn2ZgLomKmivbrYZNyK3M3MosIDNh15H1xweG4XbyWjxAbdnnR8YQHF9FCdwBVcI6IXx",
+	"pIGJUxFQizLY8AvqP4NZ0zSeBsSx6VEFSkpxVD4RbM1RWb7o0NdIaUeDvAbHBjfccv3H7BL6TY0sI0wT",
+	"h2XLLufDK6RL++fAPe7/MJCuqpW8v8dHB5epYc9f/+fBIbfrKZCInZfAQVFFbKqSeabY0YOHjr2fYUMr",
+	"+y/E2iVHoR0+Pur1YqSQeEDqwqDTZwPnTRx0Ytcii4Aw4UbHP5efJizBQSdiA0DgtD//8s9/2X+6u4e/",
+	"fKbPgVENKL9wIbGXvfM62xG67HsHr5mIYZqIgbxcEvrvaVA4m+oSgutr34OOkDeHfDgBFjOQ5wsFQ2s2",
+	"5BKq8kkuyCXjSZILrfssLrrIsq9OeieR7yCbq7kRX7vCwyoCJjz9IEIgaXiUWuxGgENtaZoWntq7YV//",
+	"Gmb1g0MCzYsWjx/mdsc9JDASm4MMDVqacWw+aokrrqCExl12nk7RmB/It8+fsuPj4yf2Sv1w/rTLXngy",
+	"zoX36R7914Nj9st//4+9oVZ8wblnXI7nVrzYTYOQMESIKVyCG1uCJYMVJmo4n0JuGBE+4dnoLov/+uyc",
+	"3bdKTAzI+7oABdZVjG17f2XiSPl9QztM+6czFp98/BgDEBvS0z2YBDfgc75X1ERhmZTdTSwi8m3FsE2e",
+	"ox3oZMjuEQe85wYaSOh8A50NYbII2GlVvKX254N9NSChqJTPpfIiqKSFMRlIMisH4gd29pgmo7QZyAJI",
+	"J1gTiDX6Yuo/10Wl7VVzk9A+HaI9t8g3yMMLT3OJHB+nn3Hezq6BH0EZcVmCxD5jQEWlxDQ3A0vljbOY",
+	"hQ36cIDwq1YZp77j58XpO85qBwMi0SjBF4ogc0U2cqTxzEfvhgJJwkkn3DwN+OGhcKZFfIj9F7ifU9ga",
+	"xUHO46xBkBYdKn2Srv2uPUqfCBx+1Z168SF3Eu0fmqZai6Lv3UD6rIjShgW+OntbXOLIUJQlWriLUzvP",
+	"0oFQuT1OYCBTpHEQnXhNFPRfQRRoPhV9ZIg82Ainy0VsLjMrXYJvY5IJH14RMVVIB6UUihs4OTp+H200",
+	"KkvgSuorTWFmsNj6FcOsz74Bm4mZ2YeLX/75r7hofsNJO7e6gQgzUwey3FQbufUIu+RnZhJRqr1dEjb4",
+	"DZib3Ug0Mu1WYWiiz+qB/oGsR/qB/CjUb88DYwtO5jswEO5KOVzfYhcJLvBx8dbeixnCIrPUnA4kjUxd",
+	"c4IepkCjkOnjsTVwo62UA4BvX0Ji1zW01iKqCh5k2jEAZ77GA2lElukCJPw05KW0Iks3zPU/VjmwCu8o",
+	"J3IidQjYPC5OKvzRfcJxcJikpdkKHPmUmJAWqLV5YkKI7tFcC0LbJ9AJbPypU9fKeDHhBtgOt28utP2j",
+	"cI1QQfB9FYcQ2/HXaLZn6VBILYruKp2zmdU82FG314k68zwjE173799fLBZdDn/uqnx8n97V91++ePrs",
+	"9btnB0fdXndiphnG6E0mnHkf4J32O4fdXrcHSQUzIfks7fQ7x91e9xiT/ifgHLnv+JH7D/vjuMX9Tsk/",
+	"ZpILwSDQbJRjEbCb9+5BM0qrd2PLfV9mWSjX1hZOyqb/12Bdd50mWuqL6kSxRsXJs080XiJyZSwjl6RW",
+	"ENZpwVdT3WAkNjQUWwyksxmdxC91F40qdBsXCOixb+/tDWPfW9zOv8uecoC5oyYfegKKFSI6CxP4EUpO",
+	"k+kqoZmOKvNBzQM2yu0flJSBZ6BYGURSZLZkc019QGAaQ0jnspfa3v+QCRcqOWRuu30dyNQwzRd09u8B",
+	"vlsConMM6hrgcrjUOfuPBU9NfO8eMlEvp2i4PuOUvhBYHR7BI0J3mqcFFpICp97EHGx/atG7iji67GV6",
+	"JVDKReCQ8xs9kA2d1P363GQtjYPqNei8QFdTrQ+0e/QUO60iypdV9/7XoBOqMdgi3hGGJx90kuGNADME",
+	"qNFacNf2G47ToV/xHJq3ad9N5mBEdxQtYOgiP079NdJ8WuzEeUi0qFMVEvmruASqb02rkDDsto0VPPo1",
+	"joSrsX8YyEvBFnlqjJDURdrebEzrRM+CPZkhd0yX1AGrtuJKTD43E7SuZUF+Vr+zdBIF1MEmKkMnKhgq",
+	"RH7l6HhAiq43vSVDIjq792FaLSkuARMAp0w4CN2tkqVdxgHwFZdp7oLzXTSHIAXCjoqA2iSkqiWap3QL",
+	"4N5EoeWDAWf7O2n/YB+D8uMvP/mpC6oXSXOP34F8i8Y7QSlNxPCqCqbSd5pGwLm9xZBHbmDXbAGUmobe",
+	"CHHxJFEUfP+dNVqgwUWWXubcY/3PcvXR/rdOMyGt/k60zNlfn5132bmXP3iV7V2f5WJEJd3fv3l3bvdk",
+	"Cm4TWIvlbVbHCXVIqD8CN4DlJaj5wlywOJyc1qgJQNJrnKkhzyZK0w0gjcJ+aiDR1zgD4eV1BKuaRoWC",
+	"aC1c57jWhhvRt7yYnb98h9oChiJSJV8knb4LoIHcdhZ/p/9jcyCleOQ+uOn/z1wAVOTap53XDMJLe+95",
+	"n9pRwG3hcnX6RRkbBn827+m7di2A4LvJol/xjw5uaO2z7/lmY5YSK36KOrnQM2X1N7vAo16vbZ3+OXcU",
+	"iVXeTjZ54QX6dlxsDl47XP/aD2GbGHjpeP1Lz30zGXjjZP0br1FUnStaF774ZON9eOratdj3DjfYDqSU",
+	"c2r7Am893PStN3PzZuSRVU6ONtjG75Q2r5U5o1Yv8NoGq3vLjXhJLWA+R50Hmx00NYqBFzY4rfd5asQP",
+	"QRsZePHR+hffYVuL5/MsK0VWLeOxl8CFVX/8ydK4nk+nPF9aTsGvAgn41V+fnX/diTqGj3WYmAvJGtUI",
+	"Z8Hq+j+DsPkMSThKt2QDgRbj46XgNayaM3FU6K6BuxQCB//x7s1r8I92GyTPQDrRkwB8UiF4QKgg7OxU",
+	"i+wawWipfa4mnKx8il7n0IvSZWeE1tpH9RtUsQVflv1tVQem00KjmhKzof5hJV9ZAWmTMN8r6B5FHuJv",
+	"VLKk7BEjEF6FzxDLJ1Xy/t81RvMpqoo9KEE3hQoMTxA/gOZndUA3r1O2VotH4wh1Fis+rl3zjVIqy+HR",
+	"wx5BpHf6hz2f0dEBjcVhjHf6xz1LwXAY5bkFAJxtk6IUvVUTqHzVfsueaJDJFlyPqoJ+2qCgs1A/33z1",
+	"7nsnq3fi86YCl9ivlyrlXAzKyb6Tbo3S7fEG/B/Xc0790H4DoXi8+SSVegmd0OC9B5tsvu+X9kokKT9f",
+	"zsSdJP4tJbGVWzuJ4s9R4C508R/IXWuU0A79IAhn5N47793KGAMtHPFhzL3Ih5ryK6ErUCogdflAgnh0",
+	"LNTKzkxA/pYU5PHGwUsjA5PHgVvCYpxhsM4+P5CE3EqMOcUcFWt6o7fDvonMl4S0NX1icioyMRqJoWFK",
+	"umge/tWDszgjdCCdLeWL4TBJJUwnB7dj1dSGxfJLqMsiL0LwWMn8bpL+1TTSnVQAHmZwe8GFCDmdk16n",
+	"UVxCvkjphQCDp3OZZhnWCdEwApqNNIzjRbwfp/bQxtKvDUtoczG4xa45oq7tQUXal/L7O49Gx8Mn/FA8",
+	"uDxKTh4/7BW1Y/1ekSHqK792WjykrcIIDZ4Beqr7BxHp4Dh5rcxz6Ge6gzy/k8t3crkml93dCuTi3sRy",
+	"4ZtvF8yvwM4JhLJRjPsIAKTKLnieQFoqH161dCZoKH9mVKUcBDFS7ZKNm2IwL8wKY1ejSxtkKGQx0Xw1",
+	"ZQmgwQ1e6kthFkJgqkuRWqpGzUXS/dUSNsxOdQKZ5PNOgtdKftgnXxBdAUJKKThTDQI0iWztCph3ktV+",
+	"S9aJHUdSUCZeF7sNAn/FICdgjbva8pWGNTzTOeodPTzoHR/0Ds97T/rHvX6v97dthFmt+v9WRDhkwpRW",
+	"FNrjuwjjarV6ixQO8QH+KJLY6R93wvhOGN+KMAYwi9sQxIbQ+xuTaVymy4IgQkN4UJnofott2VjpkGqy",
+	"c9H2XBQAAAMJ8kVb0dgsxEuJOT5Vh3AX2Rnktp269IgGMd0kmnCllyKwJncKWzZ0GffysTA8miOMZdjM",
+	"zbgtwgy0dZ6rfhmSwmYZHwqXZ58mq2Zz4XEKNpkLFR/+dHv2Zd3GbvIx83Gnf0Qwj5ac6kL5EIRytDeZ",
+	"9+c0PBvF3e+dp78VPCmx9C3Y87fETG6DRc/leifmMyjNLNcQWT45Ujn4BMNKuHp6d+5doJDtVIQiNXgV",
+	"S/VFzr0JWUaumCisHUJ/p49DUg0jJGIXGYATnk8zqFNJDRulErB0/Y0uSleaGPdc7tURWN7ereJnG3OJ",
+	"9ur+W1HxhUwa3JSV1ezC9VpL+lv4X4kuITHHzvBO+W9Q/n8LNf5OG99SGy/of48MP1HYSnilJs4xY88o",
+	"V8JWqlGTUF9i8qWPHOkuO8syNkozaITmSgWDDE1ffwSQ5lipcAVOqrrKbGe4ljsZ8dHch7T/gi11+p3B",
+	"vNc7Hv5/iRqa5Uww+wD8JPAPUB+AP0CJAP56P/i5pI1WkJCa2Y7dqt2YzAbE9zRXWr+BIoov+zKV6bsc",
+	"gi2TkSWzhbiE/QuoGgmm8xNQK5YV/WM9wRb+UYP48VC0q0V+LbRrR0eQAuDYpDoGxvWVB9ovqJKdsfi7",
+	"Z2ffxuDo9OnCPEuvRORT9YG8VdJo9+HEOzfJCPkOXl3eUdR6inpRPu757H+1EZJDAVlJRXYsqhgql9Zi",
+	"AatGPs6EHKdSoAPC+fO5LLLKCxd25KqC7eIHMoWS+6GIfHmMFsakckxR74XgV0IyzUfCLG/qcYCV7qzc",
+	"uf3yul1SdDjsd0Z6KYeApml3wnLID1kKPe2wMBm+ANuB2XkXVM/c6Z8cPjk57p1E5T9P+cdO//Hx48cP",
+	"e4/B5qZ6Xt3pHz0ARGpM17u4zNTwyoFPHz48fnxS/Al/fHz45Mj/JqTJAXPn+CjqpEkWwGhb5dQu/CIR",
+	"MwdgCJMv5gp43PgbTNA1q3SYIjQLB+NpTZeLLGzLASVG7rmHjw57jx8/PHE/O6bU6R/huPawLyw/oU2Z",
+	"iZym2+kfPTw6PDkJn/ELOXSv0pr9Hx7g76kcuykcPXx8cvzg5MFDb8n4XXN7734vAPBo1QuemvLu2V/s",
+	"4DMFpVy0js8NOn/UmUtL1Hh9azV5m1sEL+RIrbYBACXhy1T5fzcM91fwZDwHMAt+6cUo8uo6825UbLlc",
+	"ojI7FSZPN9BnF67u1ReZzaXBElYILIqPUMU85RAn/T5XU2EmYq5Prbqi73sGq7vTBHpzUNEHwwl0B/Jm",
+	"vNrNfzNt1+fzFOouKLEXlZvIDo8KcKzN9ViazN3l+eIvTzqe5wKLrAta3fryUCF014n/NapRRXf/j3dv",
+	"Xtf05iZbDt6wT++ulLjRynHlSj13RZw0w/JhD/IqYl7jtfDwBXcK+Q1MPDr4Rp3cEeCSoxW/HQESeDeV",
+	"1G5Oiv/37NXL7UjRza9guzTzPgOSuwmzvaOqXaiKzrCRqhySzX2s0LzQ6T/aQ89Pi6KhAAoBTLHG1sgV",
+	"xLoA7E8HGdyRQ9ZTWgwkBT+aurLrFIBwMCMbMSIiVw1lNRbIDHfKCmZZI1gmfMaVmM+lGUgELnCoSti+",
+	"WbPeTa1IGJVQ/pJ60Hp1ONjj7FkT0V8aPVGzg8OWaHDRorAaqNgyOhw1HrFHrCz3s26aiUOz/dVj0nNZ",
+	"TRqDX06Odo0dBye5LoA835Ujfclpy39mnRFvQYnPeWDMgJMWUOLNyqMDa6KQAiAtud/uFY5RuEJlbkz/",
+	"0R5cfmf5bBnuRuWElHHYi3q9XlSGUAUc2KiEDOJzSRHlj5xzmO4zkNV8nwIwtooT62ALCU+jy56lgHcA",
+	"RTKl/SN/CeIGOnSzHHsZhEApWnyI791bW2rTJZwyB2yFIKFNbRVOi48D85eBAIP6IBzol3/+C//r/5e/",
+	"/Pf/HFJWsuXVrkleAdLPlAz7oQPEwyLVYZYywJ0VyKtBCB0GzueZcGa1h8pAyL0z6QFXi8Ke4TwHlB/q",
+	"c1UMDMCqSXwapBRjcldMEu4Cx/KlUgC6R+MHQEWIlQUQHgC796yAagg6M2Eydp9oy6pKPKM0M5K7cTJH",
+	"9o3JCVYueRTEK8g283XHdiaEP+Y6kBBq8lexyflQzLhds8sVt79AehyC00kF2Dj2meTrGsKSFh8uMP8B",
+	"UQTPHKydT7oGIBO3nfbxMZ+5Z6GDS+OyucE/ptp/3N01RCLjS6+XCICfLTCZCYqIsRhSu3XMEHyMgL6L",
+	"DU81zcPvJVuhGgUQf56vIOSlPZbgbnlwv3v3Khh7DTh/LTBR3h9fx/8bSHtfo5B1usuLdGYWqdXh3s0L",
+	"qENfJm+XEoBawqxj8XEmhkYkHjZIO85nVZTwqkuxKPXzKAOLFPczRtjxiyFVwcbdOqQjtkDyVx2SbwjL",
+	"hb6PGq5xcHKnjEtEeWlQeaEEAYoA6kCqwZcXHlAQWQ5fAj4c4GIFo0a+grChqQqSF6gmXg1PjWOUKvfX",
+	"3n9MLr3+W59eg67rRNMu+T0kWy4UdQb3Whw1nT7aoFqt8Ln/+DNFMHQwjQOHLQs1f0GXmk6/853IMgUJ",
+	"omVJZg3os2dPAXkl6AJe6OKlTguUsiM+oNbZVNsgy6urzqA64IPDh7tkNJHaeqtpTJ4blaEJzogJnHps",
+	"sbCV35insoJFAMr6URSOh+YLaSFB2GzjusUW3T/qIKutgykg3zALVdwksGRLHB+ZmZmkObBZKRZNSzku",
+	"LcV1gtxtLW7aP4YbVlos0p4lZHrgsHjgwSP3wAkot00bgwttsqOObmE9u9hlnrZXWWSN/NBVkQE2SExL",
+	"QDznP4rx5voL7CPZbRMYCfpeGUbiaP17ZyB4y68db/y53z63boMlvhMf3oLK+SfPxgP7lAWtuG5oM1fs",
+	"4u2gI7xmFUJHWOXp3j3sx6ODXn/Y4TLVgI6dyvG9e6CAeqU5UOuawSWKfhloxAYveENWzYS0z1PTiT7q",
+	"zKt6dUSNnTeKnBjXScM12Ug19tkgrFbS3Hmm1UAC6ChaGh4I2lUNBWDyZE6TykgdIIJueWTkQUWH08qL",
+	"vihgX9tXsIDIQZi7BkbBdwoAaHrKY65SoxWyL6wijEnzVpUFq8ADxtMJ+A1GNcSSeJ/abFR7A2E7H3uC",
+	"bstAiV+qOZwOLk6DCyQ1qLugsQHVUfaxXGA2JzfMw31Tspzd0WByZewPd5CoD7Gz8kLQJd1wnDU7v0/N",
+	"VdhQzZb0nsqSAlffowfDC4DhxbIUoF/xIBxNh7j7rjqASJSsmaI7Siv0h5M+O1kEdRQPN7dOv/Ng1Bs+",
+	"unwiTpJDfvT4+GGnRT3/lVA9qq3mbkXRhg25AFKpqtpYEOIohNxdQGH2pZJ2uoU9FVznTv/kkLoqevOm",
+	"yfRpUilx3qBZtyncwcw5Gc/Oaih4gTNd2VKYpiUdbrCkYgW9zRdQp5i132mw4vYBoFLp+9eWUO3DR78D",
+	"ZfbWddL8OfDIu7qN3yOkyayQJPtRF7erpC53HiPNqMsIpM+BLoN2siI8XFVzBrJNz+k7XJMQd97Uwd05",
+	"pG34ImG1kKQhAaaoaysWaEkLQqYmUJIVhdaB7N5zofWXEuHePdbsqbIl3FzI2L2I0G1dIn8k8XBTX8cd",
+	"092S6Qa10WWutzfWe8MK6S57rvI6L4ZQDvTKwToQsp6bTWOyHukpCMKGJjE2MwRDu7BFXUiFOHTJk4iV",
+	"1Ja3Kkyec95umNFA+r4+gdFmrShCekZuXYaCxtCUHAqm1VRAfMj3nQ3iTmgprqy33ov11VJv3cCw9lFv",
+	"/avYT/V66z2z39b+3H/Keut9uqDv9PbfXb31vsRHLniyXF/ASl2eJoKyLsDZ7NKajFLkoXzQO7ZPpRmo",
+	"2N4rpnL6MdC1sUUwUznkJc30yiJXdpMaV1jaXYnrF5MAWE744zKkhoXKr1qLY1emSDsKrcNthbCMKP8r",
+	"HeSMb7MGPi/2qpRiXcr7GUiX+ENqBeai7pK9bK8zT37FPkG7G2buILyExx/2kQGMu7EGM9GnG/q2e3dQ",
+	"Un+afGC++vruCjwCQqe9VPMlVFX63qTglMoNNiFLk5JASnOo2NQRw+5ihIgLnfKsQeQ7nULqSy6u1RVm",
+	"5VpjZCDFx1kKki4XUMspAMCKHfdYwpeaTSFDRuUAKAGxTxLK1PBziri90PiM2joGCYVDnuep0AMJlljc",
+	"x3y3FKpWYkhPvjGUoJ3rOW7imnqMN5BJmBT50K5fH+EFSoHNvKmMpMVhBS9vXAgBM3NogZs1JNudX8pq",
+	"PlpD6bmjux9B1hVUuNE7P3cwrJ5ccNOGvRt1kKJ0+MyDg+Ne6ZkgsgcqExBlZdSj0hvYITlQPPtoonbv",
+	"2WsHUwTDr3P2zdNvnz3/63cv/uN/v3z1+s33nc8/bSEdXnqyWi0ccE9OIaSLXRqxaeMouBuQ9v47EBl/",
+	"Zs5vz5sOM2Dp9ENLyXAyRQ26BUKdUkbIrHhh+bj4CP56Vwngkjak5TuUGZ5pSrknFRXTRSAxgVsJNMHw",
+	"QJe9E9ci59lA4iQLv5KSzvdVBA8INRD6914KNuEyscx/bkLIdZUlLkmebqLL5ndoP6UGwkG7bJ/2HWQb",
+	"e+kD8V5afR8AByEBR1I7Npx+HFld134UoyQJJHy49IQulii4PVElc3A4FDPjknNwTg75kPrIUsvXRp0Y",
+	"GBnc9J08aziqKvvVXA9L97eQeyH1APdtDDw47unBRR49evQQMEfKPHMVP9xGGy724VbddXA+5QjLrYiS",
+	"1WKiTbh1+h0z+3BRFR0Xv/zzX501wuWGW71WtvyBw/13/r/fBfo58GEkxi1FY2Hg3P/ZXZ7PKCkzgQH7",
+	"xkARMnFrfoyVomgOsX5uQHixXIzmGsHNAVRRKivgHLIY5rQ1SgvU/YUcSOKsXjqwM0TLm6ksQ7lpDb5L",
+	"MZ5LbHZuB1IgyoRMVnUmaXYLWuFWCJqduCiJ540U9t0Z1tti6hswrFB9+OO0b7yLQe+Q+ANq3c1YyAYY",
+	"C2nQCudKSOf/oOxmqOCkjBrQv6kRUFBQaBaKxRdxOWuldmHIHTDjAGDpYRHoht00e6VwEPyE3HK2CrmL",
+	"3EHgWrYzKPmD0AcE1bbN7hl4YycnjeV/Y2GogbGlbqvcw7i7+W9miPe13n/j12CwWZPDS0/xdLutaUZi",
+	"lH4suW2m/OPLEJZwxo29SZ1+579+PDv4Gz/4R+/gSffi4Kefe9Hh0ePP/96JaiA20Yo5lr1MlSp9ItjM",
+	"45VAGtVteKAKAJBfy/3Es2y9YEIy/7GTymuVDqFyhFINwCQazsuoH5YiAcXTP73ZqDDYZv4wend7J5F9",
+	"cU0EwRLE79VHdIcxV/MSEbcq5Bj8sAJYrs1H9JSqkzxlIAaPw1Bw9dqGg1yrwB7AsxfYHDcuCoWCxrkT",
+	"lSUay0JcDdBSE0pYajl2vUFEUCACQ0B/iMq3gL0D6YLrCOMHU2Fc1iqJVctPpzPTZTG0w68Xd8UICOVK",
+	"tLiryPJQG5IiFuADG8gCNQGLg3yoFKs8fTrslZiZ0wAeIargLbD4+7Pzp98xkrb3KSATu8xf54GCAKzd",
+	"vEQYnma6y16mVzQlhD9IDfBsylazJ85iUFziVb4mRFK6ua8Jx2n0NBUFMX5zVjxXecpu88VI5RAJp14/",
+	"P0VWUF7wcQkk+ORxr/f5Bi6PWTq83Ra56EtqKcaH77O/4OL/QnSXMBICo3mWLVcIlhslw5UWvtp0snPD",
+	"C2aN2T95lQfs2DPYjTtX0e/G0kNqdxW4m0rIGnoWYFdZLorKfcGjPhcmkmPaq7xJ38Lv2lcEw2ghnkrk",
+	"89k0fNRH8FEnp3phzcZWElEWWqrDxLDTgYRs4hkfgqQe5VaFh8I9r/Ff8uHVOFdzmVgbCYMUduBqQR+4",
+	"m1w9ZlCLhlAvlLjGfT/a3vbyuwCmgm/VRPZAksw+ZZdWco4aspYd1/RKBUc8Hi4h1y5imVJXLqqEVbR2",
+	"Ns3FKfZ8Cnm4G2AJDLYh66eHb5X1f1usbhPWT2R2hzN4x0197YYloG25qfebre3pAU0BLBcCPduOiT1F",
+	"A9aD5ROkzsuEcNTCTqPzoWWpaGlETgMfSKuCo9cN2blPk2xhuGADFwURu/YV3RNPocsfcBRqDPHg8KgX",
+	"BQlf/eNoozgm7KSvHOtthX51ckR1ZiHUTpF83T/aTZvfM/fblO/d8bs/eEvOXVRBpnJWy5q8Ueby99xM",
+	"EO6Nm+GkwRFDlj8COboMbAAuKNBkeMA86VcNSSwx1Bx02SsxvcQHOGCfMn6phTTgd2HkTAAM1lMW92JC",
+	"JOXYB4lxgJPE75A3KHZ3OC71E7ZfauWJA3lWoCMqoVFvJXBX9DlDsTF4TLTq+2bQqWYqI6xDyeIKn4gj",
+	"LKfAqMJA4vqB7Ye5n/Yt4JGIQWj/6fFiA48M6tf2c9qwsUIJAz8u7T9T+kihOUegiTIXsgUFux8ux6GE",
+	"TniedNlrVd4DUkd5lgUiR40GMthhqsnjCQgtX+tX3rJTB9poyNeEtX6+kA+xOnnigC7svAfSoV7AXObS",
+	"pJnzwL13YWYwMXzlCjQLtKvHHXckkmqW81RDqTdgWVJX2QA7toSGyzIxQnxYlBkXBpvWEy4tIYIalbn4",
+	"ERtmanjlahgGEiPourEycZbsxZkF+nkgYUsyrN31FHUKn177+4EMbBJ9PfyNhDr9q5C4W7m4fij245YT",
+	"qH7HOskXpnwUHgFrw/qZ/nF1krtErT+y9w10mFIUJNBgtrQf6562+wFrWVutEkrZsv8NsxTIh2W1nYyP",
+	"y1Ut7bUlA7kib4HdTm3JU7/qbRVP8M69+Lbza8beS2dU60DuMGapo3yn7w3DqKlLecbHBdyJFpAeWxEi",
+	"hyREPP/vIUhtOBbgZMFYJwGuba8VrLYa+99x9sHUfoookWB3VICXIWms6x9Cj/0xqkTurOGbZQ20cMVN",
+	"+fJe7eAG7l4odS3M3e5AAEUPWbfcmyBRgGpfxnlxsFpTdb0eVGsg31nuXe1J4tBHsTlEOhXxKZMCu49A",
+	"1IRRe1o0jDCh1yW5BbWc0L+kMFHh/9BQp3hOBIEPni0gUaLokVB0OXB3FuBmoHwwHHFYdM7CwcnoLk0B",
+	"f0tz1wmjy86QPoRMquXjYiCJV2hkHZjYwOIF93KQ8pzR9LO/kwcCspkREpe+32V/VUxRXC0ONHdswnAm",
+	"nWCuGpR2B7RJs8wB5zQalcX7ResNEMZ6IN3Tam6/eQGY5/Gpr9QZ8TRT167TAgS0Em545CNuECpLx9KV",
+	"Pz0FODRaKcK4xoHlEtujy8mFg3kdCZukdvYIEB48e0F/j9vgHF4V8MYrMxS/CTMSC5LxOEDYpKMlrY/k",
+	"1KYC6A0+3pCDWJlF2SPgu14UfUAsgRS5ivZ2tTYBSwGnrZggdoft9DvW9j2gPzckSW6m/qx/8BX/+A1Y",
+	"uxs8+55vNuaLwNzdgwYmZDkGKWRSso53Mbd//KnB3G7UoUJufjtT2axw6yb9OgIdsQX/F6FeQdNcPYfD",
+	"v3Wilt4fxVcOP1e39WhXXNeCZWzWyKCmGfJmgfAH9kw82WRNnjzR1iX41w22A7nlOUoqfOvhpm+9mZs3",
+	"o7f2e396Tda+2wT2/5tqroG/ca1fogg/Fxp41ftwVgOInagFIvYT8F9UQOXHDlVwIOtQQGGTGYdzrRG8",
+	"+4vCz/je7+DvwcdROu8a6l+pj04A29qI0rq+8ZNdWA32u8V1sZXzwO/5ZrCud86DP7vzoIl13TCuvncW",
+	"rE0u+LSV/77ziK7lNqFo5IInwZv4SvpSBontO7wZpZlWSvr6haLToh7IdyK/FvnBOyENe3Ztpw8t9+Y5",
+	"xnT7YeeBEHhV+lAtOiigrHeh8itdWFAw3js1z4cCmp5c5mqhAcTbvo629HCeZ+zgNdrRn5iwr7BPYMOy",
+	"T+zTQH46ODjw/7OP+Ear7BMWhkG/fTTQHDJGo4cGkzdTGbRijaxRb230LJWCfcKKsqCTS9EKhLMxn0Vs",
+	"LjOhNeMsdta7SwjoMpzdkM/HE3Mwn9n5lVwFESsb2p/YmSuYDgxL+E8hKdSPBOLLqGHPyujl5TJu6M2C",
+	"E6LWLGiiWssf5+fn/YnFoSHTML23PqHDTmrEtXFZDmDx5mCj9HE+QzUVJNpTXbXiqx9COlVahADvucBE",
+	"TpqnyHOV21mgj2Oei4hlWEbixbtR0J4RM3+hvc2ncNcEwNN/wpj/UE2h3ztOlGMDT6LEiZAuZyEXsFhH",
+	"20ahyjBSOTt84PIogFgRWQUJ9nJu/IwxG5nF2JvozfPn756dd1+8fnr29vXZ+Ys3r2PaMUyZsVsIr2gh",
+	"ZNmJBZffnvhAhm4Q9tV50ZEW8qvTTJTaCgaN5rtfk3oTNu4cztHzg+eUOU+dZQfxS67NAVzcgxffxq4m",
+	"2N1clijKeJhqkYFf0m6gI89LMUGUmhLbgGQKBLfxTGMg8Ryo3em5b2/LFqnUDDxaZe9lSJu+0IuyaVry",
+	"vy+XkDlUrwBr9GHZMT2b9StBXZQuTZiubTydDSRU1BLj8xcsIoa7UPMswSwZzdOE+mhNMNeFXdpjH87R",
+	"AfsDpLgUzicgrggxG3hW9riWooILyVCvAl+i37hWb6RvLt3gjsQjLTolF85I1uiLpHT6Bc+RoJY0zYF0",
+	"NwKW0W9Ipg/bjnnqpBzzqPmYIhbPC40AhhhI7ly56NSczI2l1IXE1CvLZxDEwucJ4SZ22VMlpRUewCqL",
+	"UkAilaI4zt4RTclD4W3yAxp+VUSQIXfNHg8VMph0KnCt0g2dKS18xNdOAVz+b2ZCElFpalLL+FRZPjQR",
+	"4KFOCWcDFNtLsVQ44zTHTKcapduLlCmetDhp8Vv7ddNaRQARH11w4RRhuCq8hfqHwMakt+Hd3cZ/WXMG",
+	"o7+f2ACi69uJ+2kityrmWVpba738w17UmabS/7vu9F1v5hnx0dyHyRwU6mPJkwpqXGDkdaBpepr02clh",
+	"t+qdhPJQez3pOAfS6l599vOA9n4ArToGzh046PQH6HAcdKJBYQ3C72gPwh+0+DDo9HvRIPA1wjNNHs9B",
+	"5/MmU/S6VTDJQMMagIE6CN2x8MXaePZrnbLZWT2HRqMSdzaiVMRAgIMA5Au+ZHjLifPduR3v3I6/pQ38",
+	"DvXg39bxCPO1RmYbDk1JdtsnqTN9oobzKfHceZ51+p374AajNTRjAkSADRKxxGfSy4RUCgIgOMVEY6vD",
+	"tsXeQ5wa2Ke6fPBducqFObrU1rVb7teEbrYVY/k8hwgViqLeElr/u5yBcNwiyac+7it+RfvBEPoL8IQQ",
+	"PahbweJpeh9x9eFdX/NUxM2dulQ5KZdihIjwn3/6/P8CAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
