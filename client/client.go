@@ -53,6 +53,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		hc = *cfg.httpClient
 	} else {
 		c.own = newTransport()
+		c.own.TLSClientConfig = cfg.tls.Clone()
 		hc.Transport = c.own
 	}
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

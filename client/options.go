@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,6 +31,7 @@ type clientConfig struct {
 	retry      Retry
 	userAgent  string
 	token      string
+	tls        *tls.Config
 }
 
 type clientOption func(*clientConfig)
@@ -73,6 +75,12 @@ func WithToken(token string) Option {
 	return clientOption(func(cfg *clientConfig) { cfg.token = token })
 }
 
+// WithTLS sets how the default transport trusts brokers, and shows who it is: root certificates, a certificate
+// of its own. It does not go with WithHTTPClient, whose transport has a configuration already.
+func WithTLS(config *tls.Config) Option {
+	return clientOption(func(cfg *clientConfig) { cfg.tls = config })
+}
+
 func newClientConfig(opts []Option) (clientConfig, error) {
 	cfg := clientConfig{
 		timeout:   defaultTimeout,
@@ -87,6 +95,9 @@ func newClientConfig(opts []Option) (clientConfig, error) {
 	}
 	if cfg.log == nil {
 		return cfg, invalid("logger", "it is nil; leave the option out for silence")
+	}
+	if cfg.tls != nil && cfg.httpClient != nil {
+		return cfg, invalid("TLS", "the client of WithHTTPClient has its own")
 	}
 	var err error
 	cfg.retry, err = cfg.retry.withDefaults()

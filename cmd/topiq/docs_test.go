@@ -308,7 +308,7 @@ func TestDocumentedNames(t *testing.T) {
 	for _, name := range everywhere() {
 		flags[name] = true
 	}
-	for _, other := range []string{"TOPIQ_TEST_POSTGRES_URL", "TOPIQ_FAULTS", "TOPIQ_CLOCK_FILE", "TOPIQ_MISTAKE"} {
+	for _, other := range []string{"TOPIQ_TOKEN", "TOPIQ_TEST_POSTGRES_URL", "TOPIQ_FAULTS", "TOPIQ_CLOCK_FILE", "TOPIQ_MISTAKE"} {
 		variables[other] = true
 	}
 	targets := makeTargets(t)

@@ -65,6 +65,7 @@ func overview(w io.Writer, app *kong.Node) string {
 ` + paint(w, bold, "Environment") + `
   TOPIQ_URL     address of the broker, in place of --url. Each flag has such a
                 variable: topiq help <command> tells its name.
+  TOPIQ_TOKEN   token for a broker that asks for one; no flag, which others would see.
   NO_COLOR      no colours on a terminal, if it is not empty.
 
 ` + paint(w, bold, "Exit codes") + `

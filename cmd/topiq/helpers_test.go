@@ -196,7 +196,7 @@ func (b serving) again(t *testing.T, storeURL string) serving {
 
 func listensOn(t *testing.T, line string) string {
 	t.Helper()
-	found := regexp.MustCompile(`listens on (http://\S+)`).FindStringSubmatch(line)
+	found := regexp.MustCompile(`listens on (https?://\S+)`).FindStringSubmatch(line)
 	if found == nil {
 		t.Fatalf("no address in %q", line)
 	}

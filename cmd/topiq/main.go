@@ -46,6 +46,7 @@ type commands struct {
 	Producers   producersCommand  `cmd:"" help:"List the producers of a topic, and how much they have stored."`
 	Seek        seekCommand       `cmd:"" help:"Move a consumer to another place in its topic."`
 	Store       storeCommand      `cmd:"" help:"Check the store, or tell that its history may have changed, without a broker."`
+	Tokens      tokensCommand     `cmd:"" help:"Make, list and revoke the tokens that a broker asks for."`
 	Verify      verifyCommand     `cmd:"" help:"Let producers and consumers work on a broker, and check that nothing is lost, doubled or out of order."`
 	Bench       benchCommand      `cmd:"" help:"Measure how fast a broker is, beside what limits it."`
 	Help        helpCommand       `cmd:"" help:"Show this overview, or all of a command."`
@@ -133,6 +134,7 @@ func newParser(ctx context.Context, s streams, exit func(int)) (*kong.Kong, erro
 // groups are the headings of the flags in a help text.
 func groups() []kong.Group {
 	return []kong.Group{
+		{Key: "access", Title: "Access:"},
 		{Key: "postgres", Title: "PostgreSQL:"},
 		{Key: "limits", Title: "Limits:"},
 	}

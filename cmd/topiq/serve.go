@@ -21,11 +21,11 @@ import (
 type serveCommand struct {
 	Addr            string        `default:"127.0.0.1:8080" help:"Address to listen on, HOST:PORT. Port 0 is any free one; the one it was is printed."`
 	Store           string        `default:"sqlite:topiq.db" help:"Where messages are kept: memory: (lost with the process), sqlite:FILE or postgres://USER@HOST/DATABASE."`
-	InsecureNoAuth  bool          `help:"Listen beyond this machine although there is no authentication: whoever reaches the port may do everything."`
-	AllowHost       []string      `placeholder:"NAME" help:"Names by which clients reach this broker, besides localhost: NAME for any port, NAME:PORT for one, * for any name."`
 	ShutdownTimeout time.Duration `default:"15s" help:"Time to finish what was begun after SIGTERM or SIGINT, such as 500ms, 15s or 1m."`
 	LogLevel        slog.Level    `default:"info" help:"Least level of what is logged on standard error: debug, info, warn or error."`
 	LogFormat       string        `default:"text" enum:"text,json" help:"Form of the logs: text or json."`
+
+	Access accessFlags `embed:"" group:"access"`
 
 	UnsafeDurability bool `group:"postgres" help:"Accept a server whose settings may lose messages that were acknowledged."`
 	Replicated       bool `group:"postgres" help:"Your word that commits wait for a synchronous standby, and that only such a one is promoted: answers say durable: replicated. While synchronous_standby_names is empty nothing is written."`
@@ -60,6 +60,9 @@ func (c *serveCommand) Validate() error {
 	case c.RetentionInterval < time.Millisecond:
 		return errors.New("--retention-interval must be at least 1ms")
 	}
+	if err := c.Access.validate(); err != nil {
+		return err
+	}
 	return c.Limits.Validate()
 }
 
@@ -69,7 +72,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	for _, built := range fault.Unsafe() {
 		log.WarnContext(ctx, "this is no ordinary build; it is for tests", "build", built)
 	}
-	listener, local, err := c.listen(ctx)
+	listener, local, err := c.listen(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -81,6 +84,10 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	auth, err := c.Access.authenticate(ctx, store, log)
+	if err != nil {
+		return errors.Join(err, store.Close(), listener.Close())
+	}
 	p := store.Properties()
 	for _, setting := range p.Unsafe {
 		log.WarnContext(ctx, "unsafe setting of the store", "setting", setting)
@@ -91,14 +98,14 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 		Logger: log, Limits: c.Limits.service(), Now: fault.Clock(), Observer: figures,
 		RetentionInterval: c.RetentionInterval, ForgetUnusedAfter: time.Duration(c.ForgetUnusedAfter),
 	})
-	config := c.apiConfig(listener.Addr(), local, log)
+	config := c.apiConfig(listener.Addr(), local, auth, log)
 	config.Metrics = figures
 	server := api.NewServer(api.NewHandler(broker, config), config)
-	url := "http://" + reachable(listener.Addr())
+	url := c.Access.scheme() + "://" + reachable(listener.Addr())
 	_, _ = fmt.Fprintf(s.out, "topiq %s listens on %s and keeps messages in %s; how to use it: %s/docs\n",
 		version, url, db.Redact(c.Store), url)
 	log.InfoContext(ctx, "serving", "version", version, "addr", listener.Addr().String(),
-		"store", db.Redact(c.Store), "durability", string(p.Durability), "unsafe", slices.Concat(p.Unsafe, config.Unsafe))
+		"store", db.Redact(c.Store), "durability", string(p.Durability), "auth", auth, "tls", c.Access.TLS.on(), "unsafe", slices.Concat(p.Unsafe, config.Unsafe))
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(api.Listen(listener, config)) }()
@@ -151,7 +158,7 @@ func (c *serveCommand) shutDown(
 
 // listen binds the address. It says whether only this machine can reach it, and refuses any other
 // that was not asked for in so many words.
-func (c *serveCommand) listen(ctx context.Context) (listener net.Listener, local bool, err error) {
+func (c *serveCommand) listen(ctx context.Context, log *slog.Logger) (listener net.Listener, local bool, err error) {
 	host, _, err := net.SplitHostPort(c.Addr)
 	if err != nil {
 		return nil, false, &usageError{fmt.Errorf("--addr %q is not HOST:PORT, such as 127.0.0.1:8080", c.Addr)}
@@ -163,19 +170,25 @@ func (c *serveCommand) listen(ctx context.Context) (listener net.Listener, local
 		}
 		local = !slices.ContainsFunc(ips, func(ip net.IP) bool { return !ip.IsLoopback() })
 	}
-	if !local && !c.InsecureNoAuth {
-		return nil, false, &usageError{fmt.Errorf("--addr %s can be reached from other machines, and there is no authentication: "+
-			"listen on 127.0.0.1 behind a proxy that asks who is there, or say --insecure-no-auth if everybody "+
-			"who reaches the port may do everything", c.Addr)}
+	if err := c.Access.refuseOpen(c.Addr, local); err != nil {
+		return nil, false, err
 	}
 	var config net.ListenConfig
-	listener, err = config.Listen(ctx, "tcp", c.Addr)
-	return listener, local, err
+	if listener, err = config.Listen(ctx, "tcp", c.Addr); err != nil {
+		return nil, false, err
+	}
+	secured, err := c.Access.TLS.listener(listener, log)
+	if err != nil {
+		return nil, false, errors.Join(err, listener.Close())
+	}
+	return secured, local, nil
 }
 
-func (c *serveCommand) apiConfig(addr net.Addr, local bool, log *slog.Logger) api.Config {
+func (c *serveCommand) apiConfig(addr net.Addr, local, auth bool, log *slog.Logger) api.Config {
 	config := api.Config{
-		Version: version, Logger: log, AccessLog: c.AccessLog, AllowedHosts: c.AllowHost, AllowAnyHost: slices.Contains(c.AllowHost, "*"),
+		Version: version, Logger: log, AccessLog: c.AccessLog,
+		AllowedHosts: c.Access.AllowHost, AllowAnyHost: slices.Contains(c.Access.AllowHost, "*"),
+		AllowedOrigins: c.Access.AllowOrigin, Authenticate: auth,
 		HeaderBytes: int(c.Limits.HeaderBlockBytes), JSONDepth: c.Limits.JSONDepth,
 		HeaderTimeout:      time.Duration(c.Limits.ReadHeaderSeconds) * time.Second,
 		BodyTimeout:        time.Duration(c.Limits.ReadBodySeconds) * time.Second,
@@ -184,15 +197,9 @@ func (c *serveCommand) apiConfig(addr net.Addr, local bool, log *slog.Logger) ap
 		IdleTimeout:        time.Duration(c.Limits.IdleSeconds) * time.Second,
 		Connections:        c.Limits.Connections,
 	}
-	config.Unsafe = fault.Unsafe()
+	config.Unsafe = append(fault.Unsafe(), c.Access.unsafe(addr.String(), local, auth)...)
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsUnspecified() {
-		config.AllowedHosts = append(slices.Clone(c.AllowHost), tcp.String())
-	}
-	if !local {
-		config.Unsafe = append(config.Unsafe, "insecure-no-auth: other machines can reach "+addr.String()+" without authentication")
-	}
-	if config.AllowAnyHost {
-		config.Unsafe = append(config.Unsafe, "allow-host *: web pages can reach this broker by DNS rebinding")
+		config.AllowedHosts = append(slices.Clone(c.Access.AllowHost), tcp.String())
 	}
 	return config
 }

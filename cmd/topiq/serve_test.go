@@ -20,7 +20,7 @@ func TestServeRefusesOtherMachines(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "topiq.db")
 			o := topiq(t, "", "serve", "--addr="+addr, "--store=sqlite:"+file)
-			if o.code != exitUsage || !strings.Contains(o.stderr, "there is no authentication: listen on 127.0.0.1") ||
+			if o.code != exitUsage || !strings.Contains(o.stderr, "make one with topiq tokens create and start with --auth") ||
 				!strings.Contains(o.stderr, "--insecure-no-auth") {
 				t.Errorf("exit code %d, stderr %q", o.code, o.stderr)
 			}

@@ -40,6 +40,11 @@ func (f storeFlags) open(ctx context.Context, s streams) (service.Store, error) 
 			return nil, fmt.Errorf("--store %s: %w", f.Store, err)
 		}
 	}
+	return f.connect(ctx, s, file)
+}
+
+// connect opens a store, or makes one that is not there.
+func (f storeFlags) connect(ctx context.Context, s streams, file bool) (service.Store, error) {
 	store, err := db.Open(ctx, f.Store, db.Config{
 		Logger:           slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		UnsafeDurability: f.UnsafeDurability,
@@ -48,6 +53,20 @@ func (f storeFlags) open(ctx context.Context, s streams) (service.Store, error) 
 		err = fmt.Errorf("%w (topiq store opens the file itself: stop its broker first)", err)
 	}
 	return store, err
+}
+
+// begin is do, with a store that may not be there yet.
+func (f storeFlags) begin(ctx context.Context, s streams, call func(context.Context, service.Store) error) error {
+	scheme, path, _ := strings.Cut(f.Store, ":")
+	if _, err := os.Stat(path); !strings.EqualFold(scheme, "sqlite") || path == "" || !errors.Is(err, os.ErrNotExist) {
+		return f.do(ctx, s, call)
+	}
+	_, _ = fmt.Fprintf(s.err, "%s is not there: it is made now\n", path)
+	store, err := f.connect(ctx, s, true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(call(ctx, store), store.Close())
 }
 
 // do calls a function with the store and closes it.

@@ -37,10 +37,14 @@ func (c *verifyCommand) observe(ctx context.Context, r *report, begins func()) (
 	watch := newTraffic()
 	defer watch.close()
 	w := &workload{history: h, prefix: r.prefix(), maxTimeout: c.MaxTimeout, patience: c.Patience}
-	w.broker, err = newClient(strings.Split(r.URL, ","), client.WithHTTPClient(&http.Client{Transport: watch}),
+	access, err := c.credentials.options()
+	if err != nil {
+		return nil, errors.Join(err, broker.stop())
+	}
+	w.broker, err = newClient(strings.Split(r.URL, ","), append(access, client.WithHTTPClient(&http.Client{Transport: watch}),
 		client.WithUserAgent("topiq/"+version),
 		// Even a broker that is killed as often as possible is back within this time.
-		client.WithRetry(client.Retry{Attempts: 20, Base: 50 * time.Millisecond, Max: time.Second}))
+		client.WithRetry(client.Retry{Attempts: 20, Base: 50 * time.Millisecond, Max: time.Second}))...)
 	if err != nil {
 		return nil, errors.Join(&usageError{err}, broker.stop())
 	}
