@@ -1,17 +1,22 @@
 package api_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/api/apitest"
+	"github.com/topiq/topiq/db/memory"
 	"github.com/topiq/topiq/service"
 )
 
@@ -416,4 +421,66 @@ func tokensScenario(w *world) {
 	page := w.call("", "listTokens", "a page", "/tokens?limit=1", "")
 	w.call("", "listTokens", "the next page", fmt.Sprintf("/tokens?limit=1&after=%v", page.values["next"]), "")
 	w.faults("listTokens", "/tokens", "")
+}
+
+// TestStreamsEndWithTheirTokens: a stream is open for as long as its token is valid, and ten seconds more
+// at most, wherever the token was revoked.
+func TestStreamsEndWithTheirTokens(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		life    time.Duration
+		revoked time.Duration // 0: never
+		closed  time.Duration
+		code    string
+		least   time.Duration
+	}{
+		"revoked":    {revoked: 31 * time.Second, closed: time.Hour, code: "unauthorized", least: 31 * time.Second},
+		"expired":    {life: 20 * time.Second, closed: time.Hour, code: "unauthorized", least: 20 * time.Second},
+		"a fine one": {closed: 60 * time.Second, code: "unavailable", least: 60 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := memory.New(memory.Config{})
+				// One asks for the token, the other one revokes it.
+				broker, other := service.NewBroker(store, service.Config{}), service.NewBroker(store, service.Config{})
+				done := context.WithoutCancel(t.Context())
+				defer func() { _ = other.Close(done) }()
+				if _, err := broker.CreateTopic(t.Context(), "orders", nil); err != nil {
+					t.Fatal(err)
+				}
+				token, text, err := other.CreateToken(t.Context(),
+					service.NewToken{Name: "reader", Scopes: []service.Scope{"consume:orders"}, Life: c.life})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.revoked > 0 {
+					time.AfterFunc(c.revoked, func() { _, _ = other.RevokeToken(done, token.ID) })
+				}
+				began := time.Now()
+				closing := time.AfterFunc(c.closed, func() { _ = broker.Close(done) })
+				defer func() {
+					if closing.Stop() {
+						_ = broker.Close(done)
+					}
+				}()
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/topics/orders/stream?offset=0", http.NoBody)
+				r.Header.Set("Authorization", "Bearer "+text)
+				out := httptest.NewRecorder()
+				api.NewHandler(broker, api.Config{Authenticate: true}).ServeHTTP(out, r)
+
+				took := time.Since(began)
+				_, last, _ := strings.Cut(out.Body.String(), "event: error\n")
+				if !strings.Contains(last, `"code":"`+c.code+`"`) || strings.Contains(last, "request_id") {
+					t.Errorf("the stream ends with %q", out.Body)
+				}
+				if took < c.least || took > c.least+10*time.Second {
+					t.Errorf("it ends after %s", took)
+				}
+				if beats, want := strings.Count(out.Body.String(), ":\n\n"), 1+int(took/(15*time.Second)); beats > want || beats < want-1 {
+					t.Errorf("%d heartbeats in %s", beats, took)
+				}
+			})
+		})
+	}
 }

@@ -67,21 +67,26 @@ func (s *server) stream(ctx context.Context, w http.ResponseWriter, stream *serv
 	defer stop()
 
 	err := out.begin()
+	access := access{server: s, grant: x.grant}
+	quiet := time.Now() // nothing was sent since
 	for flushed := true; err == nil; {
-		wait := heartbeat
-		if !flushed {
-			wait = 0 // what comes at once goes along
+		if failure := access.check(ctx); failure != nil {
+			return s.endStream(ctx, out, failure)
 		}
-		event, failure := stream.Next(ctx, wait)
+		var wait time.Duration // what comes at once goes along
+		if flushed {
+			wait = min(heartbeat-time.Since(quiet), access.left())
+		}
+		event, failure := stream.Next(ctx, max(0, wait))
 		switch {
 		case failure != nil:
 			return s.endStream(ctx, out, failure)
 		case event.Kind != service.StreamIdle:
 			err, flushed = out.send(&streamEvents{event, stream.Incarnation()}), false
-		case flushed:
-			err = out.beat()
-		default:
-			err, flushed = out.flush(), true
+		case !flushed:
+			err, flushed, quiet = out.flush(), true, time.Now()
+		case time.Since(quiet) >= heartbeat:
+			err, quiet = out.beat(), time.Now()
 		}
 	}
 	if unwritable, ok := errors.AsType[*service.Error](err); ok {
@@ -92,12 +97,44 @@ func (s *server) stream(ctx context.Context, w http.ResponseWriter, stream *serv
 	return nil
 }
 
+// access is what the token of a stream allows it, looked at anew again and again: a token that was
+// revoked or has expired since ends it.
+type access struct {
+	server  *server
+	grant   *service.Grant // nil where none is asked for
+	checked time.Time
+}
+
+// left is how long nobody needs to look.
+func (a *access) left() time.Duration {
+	if a.grant == nil {
+		return heartbeat
+	}
+	return service.HoldInterval - time.Since(a.checked)
+}
+
+// check looks, if it is time.
+func (a *access) check(ctx context.Context) error {
+	if a.left() > 0 {
+		return nil
+	}
+	holds, err := a.server.broker.Holds(ctx, a.grant)
+	if err == nil && !holds {
+		err = errUnauthorized
+	}
+	a.checked = time.Now()
+	return err
+}
+
 // endStream tells a failure, after which nothing follows. It is logged like that of any other call.
 func (s *server) endStream(ctx context.Context, out *eventWriter, err error) error {
 	known, refused := classify(ctx, err)
 	failure := failureOf(known, refused)
 	status := http.StatusInternalServerError
-	if known != nil {
+	switch {
+	case refused != nil:
+		status = statusOfHTTP(refused.code)
+	case known != nil:
 		status = statusOf(known.Code)
 	}
 	out.x.code = string(failure.Code)

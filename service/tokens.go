@@ -19,6 +19,15 @@ func (b *Broker) Authenticate(ctx context.Context, text string) (*Grant, error) 
 	return b.tokens.grant(ctx, text, id, hash, b.config.Now())
 }
 
+// HoldInterval is how often Holds is to be asked for what a revocation ends within ten seconds.
+const HoldInterval = tokensHeld
+
+// Holds reports whether the token of a grant is still valid, for what goes on for longer than a request.
+// Errors: unavailable.
+func (b *Broker) Holds(ctx context.Context, g *Grant) (bool, error) {
+	return b.tokens.holds(ctx, g.TokenID, b.config.Now())
+}
+
 // HasTokens reports whether the store has tokens, or had some once.
 func (b *Broker) HasTokens(ctx context.Context) (bool, error) {
 	tokens, err := b.loadTokens(ctx)

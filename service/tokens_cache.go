@@ -20,6 +20,9 @@ const (
 	// tokensUnknown: a token that is not known is looked for at most once in so long, whoever sends
 	// how many of them. After a failure nobody looks for as long either.
 	tokensUnknown = time.Second
+	// tokensHeld is how often Holds may be asked by each open stream: so often that the two together stay
+	// within tokensTrusted.
+	tokensHeld = 4 * time.Second
 	// tokensTimeout is how long the store may take.
 	tokensTimeout = 5 * time.Second
 )
@@ -85,6 +88,19 @@ func (c *tokenCache) grant(
 		return nil, nil //nolint:nilnil // no grant is an answer
 	}
 	return known.grant, nil
+}
+
+// holds reports whether a token is still valid. While the store does not answer, what is known counts
+// for as long as it is trusted until the next time that somebody asks.
+func (c *tokenCache) holds(ctx context.Context, id string, now time.Time) (bool, error) {
+	set, err := c.since(ctx, time.Now().Add(-tokensFresh))
+	if err != nil {
+		if set = c.set.Load(); set == nil || time.Since(set.at) > tokensTrusted-tokensHeld {
+			return false, err
+		}
+	}
+	known := set.byID[id]
+	return known != nil && known.valid(now), nil
 }
 
 // renew reads the tokens after a change, so that this broker knows of it at once. What it knew is

@@ -215,6 +215,53 @@ func TestTokensAreRead(t *testing.T) {
 	})
 }
 
+// TestTokensHold: what goes on for long learns within ten seconds that its token has been revoked, and that
+// nobody can say so any more; asking costs as little as requests do.
+func TestTokensHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var reads atomic.Int64
+		var failing atomic.Bool
+		store := memory.New(memory.Config{})
+		here := open(t, shared{counted(store, &reads, &failing)}, service.Config{})
+		there := open(t, shared{store}, service.Config{})
+		token, text, err := there.CreateToken(t.Context(), service.NewToken{Name: "n", Scopes: []service.Scope{"admin"}})
+		wantErr(t, "create", err, nil)
+		grant, err := here.Authenticate(t.Context(), text)
+		if err != nil || grant == nil {
+			t.Fatal(grant, err)
+		}
+		holds := func(title string, valid bool, wrong error) {
+			t.Helper()
+			got, err := here.Holds(t.Context(), grant)
+			wantErr(t, title, err, wrong)
+			want(t, title, got, valid)
+		}
+		for range 10 {
+			for range 1000 {
+				holds("at first", true, nil)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := reads.Load(); n > 6 {
+			t.Errorf("%d reads in ten seconds", n)
+		}
+		holds("still", true, nil)
+		failing.Store(true)
+		time.Sleep(5 * time.Second)
+		holds("while the store does not answer", true, nil)
+		time.Sleep(3 * time.Second)
+		holds("before ten seconds are over at the next time", false, service.ErrUnavailable)
+		failing.Store(false)
+		time.Sleep(time.Second)
+		holds("with the store", true, nil)
+		_, err = there.RevokeToken(t.Context(), token.ID)
+		wantErr(t, "revoke", err, nil)
+		time.Sleep(2*time.Second + 1)
+		holds("after it was revoked", false, nil)
+	})
+}
+
 // TestTokensEnd: a token is valid up to its end, and is forgotten long after it.
 func TestTokensEnd(t *testing.T) {
 	t.Parallel()

@@ -452,7 +452,8 @@ type ClientInterface interface {
 	// RevokeToken Revoke a token
 	//
 	// Ends a token for good. The broker at hand refuses it from now on, every other broker on the store after ten
-	// seconds at most. A long poll that has begun goes on to its end. It may be repeated blindly.
+	// seconds at most. A long poll that has begun goes on to its end; a stream ends within ten seconds. It may be
+	// repeated blindly.
 	//
 	// Corresponds with DELETE /tokens/{token_id} (the `RevokeToken` operationId).
 	RevokeToken(ctx context.Context, tokenID TokenID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -608,7 +609,8 @@ type ClientInterface interface {
 	//
 	// Until the first event, refusals are answered with their own status. An `offset` below the first one still
 	// stored is `offset_trimmed`, and one above the end is `offset_out_of_range`. Afterwards they are an
-	// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unavailable` for
+	// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unauthorized` when
+	// the token has expired or was revoked, ten seconds later at most, `unavailable` for
 	// a broker that shuts down or whose store does not answer. Connect again, and the answer says what lasts.
 	//
 	// A reader that does not take what is sent within the time for an answer loses the connection. Open streams
@@ -1239,7 +1241,8 @@ func (c *Client) CreateToken(ctx context.Context, body CreateTokenJSONRequestBod
 // RevokeToken Revoke a token
 //
 // Ends a token for good. The broker at hand refuses it from now on, every other broker on the store after ten
-// seconds at most. A long poll that has begun goes on to its end. It may be repeated blindly.
+// seconds at most. A long poll that has begun goes on to its end; a stream ends within ten seconds. It may be
+// repeated blindly.
 //
 // Corresponds with DELETE /tokens/{token_id} (the `RevokeToken` operationId).
 func (c *Client) RevokeToken(ctx context.Context, tokenID TokenID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1505,7 +1508,8 @@ func (c *Client) ListProducers(ctx context.Context, topic TopicPath, params *Lis
 //
 // Until the first event, refusals are answered with their own status. An `offset` below the first one still
 // stored is `offset_trimmed`, and one above the end is `offset_out_of_range`. Afterwards they are an
-// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unavailable` for
+// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unauthorized` when
+// the token has expired or was revoked, ten seconds later at most, `unavailable` for
 // a broker that shuts down or whose store does not answer. Connect again, and the answer says what lasts.
 //
 // A reader that does not take what is sent within the time for an answer loses the connection. Open streams
@@ -3435,7 +3439,8 @@ type ClientWithResponsesInterface interface {
 	// RevokeTokenWithResponse Revoke a token
 	//
 	// Ends a token for good. The broker at hand refuses it from now on, every other broker on the store after ten
-	// seconds at most. A long poll that has begun goes on to its end. It may be repeated blindly.
+	// seconds at most. A long poll that has begun goes on to its end; a stream ends within ten seconds. It may be
+	// repeated blindly.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3605,7 +3610,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Until the first event, refusals are answered with their own status. An `offset` below the first one still
 	// stored is `offset_trimmed`, and one above the end is `offset_out_of_range`. Afterwards they are an
-	// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unavailable` for
+	// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unauthorized` when
+	// the token has expired or was revoked, ten seconds later at most, `unavailable` for
 	// a broker that shuts down or whose store does not answer. Connect again, and the answer says what lasts.
 	//
 	// A reader that does not take what is sent within the time for an answer loses the connection. Open streams
@@ -7794,7 +7800,8 @@ func (c *ClientWithResponses) CreateTokenWithResponse(ctx context.Context, body 
 // RevokeTokenWithResponse Revoke a token
 //
 // Ends a token for good. The broker at hand refuses it from now on, every other broker on the store after ten
-// seconds at most. A long poll that has begun goes on to its end. It may be repeated blindly.
+// seconds at most. A long poll that has begun goes on to its end; a stream ends within ten seconds. It may be
+// repeated blindly.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8030,7 +8037,8 @@ func (c *ClientWithResponses) ListProducersWithResponse(ctx context.Context, top
 //
 // Until the first event, refusals are answered with their own status. An `offset` below the first one still
 // stored is `offset_trimmed`, and one above the end is `offset_out_of_range`. Afterwards they are an
-// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unavailable` for
+// `error` event: `topic_not_found` for a topic that was deleted, `incarnation_changed`, `unauthorized` when
+// the token has expired or was revoked, ten seconds later at most, `unavailable` for
 // a broker that shuts down or whose store does not answer. Connect again, and the answer says what lasts.
 //
 // A reader that does not take what is sent within the time for an answer loses the connection. Open streams
