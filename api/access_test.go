@@ -280,10 +280,25 @@ func TestBadTokens(t *testing.T) {
 	typo := strings.Replace(good, good[30:31], string("BA"[strings.Count(good[30:31], "B")]), 1)
 	want := ""
 	for _, headers := range [][]string{
-		nil, {""}, {"Basic dXNlcjpwYXNz"}, {"Bearer"}, {"Bearer "}, {"Bearer x"}, {"Bearer " + typo}, {"Bearer " + revoked},
-		{"Bearer " + good + "A"}, {"Bearer " + good[:len(good)-1]}, {"Bearer " + strings.ToLower(good)}, {good}, {"Token " + good},
-		{"Bearer " + good, "Bearer " + good}, {"Bearer " + good, "Basic x"}, {"Bearer \xff\xfe"}, {"Bearer " + good + "\u00e9"},
-		{"Bearer " + strings.Repeat("A", 10_000)}, {"Bearer tpq_AAAAAAAAAAAAAAAA_" + strings.Repeat("A", 59)},
+		nil,
+		{""},
+		{"Basic dXNlcjpwYXNz"},
+		{"Bearer"},
+		{"Bearer "},
+		{"Bearer x"},
+		{"Bearer " + typo},
+		{"Bearer " + revoked},
+		{"Bearer " + good + "A"},
+		{"Bearer " + good[:len(good)-1]},
+		{"Bearer " + strings.ToLower(good)},
+		{good},
+		{"Token " + good},
+		{"Bearer " + good, "Bearer " + good},
+		{"Bearer " + good, "Basic x"},
+		{"Bearer \xff\xfe"},
+		{"Bearer " + good + "\u00e9"},
+		{"Bearer " + strings.Repeat("A", 10_000)},
+		{"Bearer tpq_AAAAAAAAAAAAAAAA_" + strings.Repeat("A", 59)},
 		{"Bearer " + good + ", Bearer " + good},
 	} {
 		var lines []string

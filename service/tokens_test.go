@@ -75,12 +75,24 @@ func TestScopes(t *testing.T) {
 		topic service.TopicName
 		want  bool
 	}{
-		{"produce:a", produce, "a", true}, {"produce:a", produce, "ab", false}, {"produce:a", produce, "A", false},
-		{"produce:a", consume, "a", false}, {"produce:a", admin, "a", false}, {"produce:a", produce, "", false},
-		{"produce:a*", produce, "a", true}, {"produce:a*", produce, "ab", true}, {"produce:a*", produce, "b", false},
-		{"produce:*", produce, "x", true}, {"produce:*", consume, "x", false}, {"produce:*", admin, "x", false},
-		{"consume:a.*", consume, "a.b", true}, {"consume:a.*", consume, "a", false}, {"consume:a.*", consume, "ab", false},
-		{"admin", produce, "x", true}, {"admin", consume, "x", true}, {"admin", admin, "", true},
+		{"produce:a", produce, "a", true},
+		{"produce:a", produce, "ab", false},
+		{"produce:a", produce, "A", false},
+		{"produce:a", consume, "a", false},
+		{"produce:a", admin, "a", false},
+		{"produce:a", produce, "", false},
+		{"produce:a*", produce, "a", true},
+		{"produce:a*", produce, "ab", true},
+		{"produce:a*", produce, "b", false},
+		{"produce:*", produce, "x", true},
+		{"produce:*", consume, "x", false},
+		{"produce:*", admin, "x", false},
+		{"consume:a.*", consume, "a.b", true},
+		{"consume:a.*", consume, "a", false},
+		{"consume:a.*", consume, "ab", false},
+		{"admin", produce, "x", true},
+		{"admin", consume, "x", true},
+		{"admin", admin, "", true},
 	} {
 		if got := grant(c.scope).May(c.right, c.topic); got != c.want {
 			t.Errorf("%s: may %s on %q: %t", c.scope, c.right, c.topic, got)
@@ -155,7 +167,7 @@ func TestTokensAreRead(t *testing.T) {
 		_, second, err := there.CreateToken(t.Context(), service.NewToken{Name: "n", Scopes: []service.Scope{"admin"}})
 		wantErr(t, "create", err, nil)
 		want(t, "at once", valid(second), "no")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		want(t, "after a second", valid(second), "yes")
 		want(t, "reads", reads.Load(), 2)
 
@@ -172,7 +184,7 @@ func TestTokensAreRead(t *testing.T) {
 			for range 1000 {
 				want(t, "a token of another store", valid(unknown), "no")
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if n := reads.Load(); n > 2+6 {
 			t.Errorf("%d reads in five seconds", n)
@@ -182,14 +194,14 @@ func TestTokensAreRead(t *testing.T) {
 		if err != nil || !found {
 			t.Fatal(found, err)
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		want(t, "a revoked token after the next look", valid(first), "no")
 
 		// Without the store what is known holds for ten seconds, and no longer.
 		failing.Store(true)
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		want(t, "without the store", valid(second), "yes")
-		time.Sleep(8 * time.Second)
+		<-time.After(8 * time.Second)
 		want(t, "without the store for long", valid(second), "unavailable")
 		before := reads.Load()
 		for range 100 {
@@ -197,7 +209,7 @@ func TestTokensAreRead(t *testing.T) {
 		}
 		want(t, "reads while it fails", reads.Load(), before)
 		failing.Store(false)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		want(t, "with the store", valid(second), "yes")
 
 		// At the broker that revokes it is over at once.
@@ -241,23 +253,23 @@ func TestTokensHold(t *testing.T) {
 			for range 1000 {
 				holds("at first", true, nil)
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if n := reads.Load(); n > 6 {
 			t.Errorf("%d reads in ten seconds", n)
 		}
 		holds("still", true, nil)
 		failing.Store(true)
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		holds("while the store does not answer", true, nil)
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		holds("before ten seconds are over at the next time", false, service.ErrUnavailable)
 		failing.Store(false)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		holds("with the store", true, nil)
 		_, err = there.RevokeToken(t.Context(), token.ID)
 		wantErr(t, "revoke", err, nil)
-		time.Sleep(2*time.Second + 1)
+		<-time.After(2*time.Second + 1)
 		holds("after it was revoked", false, nil)
 	})
 }
@@ -278,7 +290,7 @@ func TestTokensEnd(t *testing.T) {
 			wait time.Duration
 			want bool
 		}{{0, true}, {59 * time.Second, true}, {time.Second, false}, {time.Hour, false}} {
-			time.Sleep(c.wait)
+			<-time.After(c.wait)
 			grant, err := b.Authenticate(t.Context(), text)
 			if err != nil || (grant != nil) != c.want {
 				t.Errorf("after %s more: %v, %v", c.wait, grant, err)
@@ -291,7 +303,7 @@ func TestTokensEnd(t *testing.T) {
 		}
 		create(0)
 		want(t, "tokens after a day", list(), 2)
-		time.Sleep(31 * 24 * time.Hour)
+		<-time.After(31 * 24 * time.Hour)
 		want(t, "tokens after a month", list(), 2)
 		create(0)
 		want(t, "tokens after the next", list(), 2)

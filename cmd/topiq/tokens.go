@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -144,10 +145,8 @@ func (*tokensRevokeCommand) Help() string {
 
 // Validate refuses a secret, without a word of it; kong calls it.
 func (c *tokensRevokeCommand) Validate() error {
-	for _, id := range c.IDs {
-		if service.LooksLikeToken(id) {
-			return errors.New("give the id of the token, which is between its first two _, and not the token itself")
-		}
+	if slices.ContainsFunc(c.IDs, service.LooksLikeToken) {
+		return errors.New("give the id of the token, which is between its first two _, and not the token itself")
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ type tokenKeeper interface {
 // the first token may come before the first broker.
 func (f tokensFlags) with(ctx context.Context, s streams, mayBegin bool, call func(context.Context, tokenKeeper) error) error {
 	if f.Store == "" {
-		return f.connection.do(ctx, s, func(ctx context.Context, broker *client.Client) error {
+		return f.do(ctx, s, func(ctx context.Context, broker *client.Client) error {
 			return call(ctx, brokerTokens{broker})
 		})
 	}

@@ -37,7 +37,7 @@ func (c *verifyCommand) observe(ctx context.Context, r *report, begins func()) (
 	watch := newTraffic()
 	defer watch.close()
 	w := &workload{history: h, prefix: r.prefix(), maxTimeout: c.MaxTimeout, patience: c.Patience}
-	access, err := c.credentials.options()
+	access, err := c.options()
 	if err != nil {
 		return nil, errors.Join(err, broker.stop())
 	}

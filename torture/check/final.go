@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/topiq/topiq/gen/wire"
-
 	"github.com/topiq/topiq/torture/history"
 	"github.com/topiq/topiq/torture/workload"
 )

@@ -2,7 +2,6 @@ package check
 
 import (
 	"github.com/topiq/topiq/gen/wire"
-
 	"github.com/topiq/topiq/torture/history"
 )
 

@@ -15,7 +15,6 @@ import (
 	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/db"
 	"github.com/topiq/topiq/service"
-
 	"github.com/topiq/topiq/torture/hostile"
 )
 

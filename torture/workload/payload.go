@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/topiq/topiq/gen/wire"
-
 	"github.com/topiq/topiq/torture/history"
 )
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/topiq/topiq/gen/wire"
 	"github.com/topiq/topiq/gen/wireclient"
-
 	"github.com/topiq/topiq/torture/history"
 )
 

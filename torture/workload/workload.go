@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/topiq/topiq/gen/wireclient"
-
 	"github.com/topiq/topiq/torture/history"
 )
 
