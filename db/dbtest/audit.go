@@ -65,6 +65,8 @@ func auditWhileOthersWrite(k *kit) {
 	for i := range heads {
 		heads[i] = k.topic(fmt.Sprintf("t%d", i))
 	}
+	// On a fast engine the writers would otherwise add more than the audits can get through.
+	const steps = 1000
 	ready, over := make(chan struct{}, topics), atomic.Bool{}
 	together(topics+1, func(i int) {
 		if i == topics {
@@ -78,7 +80,7 @@ func auditWhileOthersWrite(k *kit) {
 			return
 		}
 		head := heads[i]
-		for n := int64(0); !over.Load(); n++ {
+		for n := int64(0); n < steps && !over.Load(); n++ {
 			k.work(head, n)
 			if n == 2 {
 				ready <- struct{}{}
