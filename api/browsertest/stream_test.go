@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -60,7 +61,7 @@ func TestEventSource(t *testing.T) {
 		t.Errorf("%d messages came, want %d", len(offsets), topic.next)
 	}
 	for i := range offsets {
-		if fmt.Sprint(offsets[i]) != fmt.Sprint(i) || fmt.Sprint(ids[i]) != fmt.Sprint(i) {
+		if fmt.Sprint(offsets[i]) != strconv.Itoa(i) || fmt.Sprint(ids[i]) != strconv.Itoa(i) {
 			t.Fatalf("message %d is %v with the id %v", i, offsets[i], ids[i])
 		}
 	}
