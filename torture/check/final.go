@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/topiq/topiq/gen/wire"
+
 	"github.com/topiq/topiq/torture/history"
 	"github.com/topiq/topiq/torture/workload"
 )

@@ -2,6 +2,7 @@ package check
 
 import (
 	"github.com/topiq/topiq/gen/wire"
+
 	"github.com/topiq/topiq/torture/history"
 )
 

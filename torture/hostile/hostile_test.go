@@ -15,6 +15,7 @@ import (
 	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/db"
 	"github.com/topiq/topiq/service"
+
 	"github.com/topiq/topiq/torture/hostile"
 )
 

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
 	"github.com/topiq/topiq/db/postgres/pgtest"
+
 	"github.com/topiq/topiq/torture/pgproxy"
 )
 

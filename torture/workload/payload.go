@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/topiq/topiq/gen/wire"
+
 	"github.com/topiq/topiq/torture/history"
 )
 

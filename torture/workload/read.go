@@ -8,6 +8,7 @@ import (
 
 	"github.com/topiq/topiq/gen/wire"
 	"github.com/topiq/topiq/gen/wireclient"
+
 	"github.com/topiq/topiq/torture/history"
 )
 

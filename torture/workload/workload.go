@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/topiq/topiq/gen/wireclient"
+
 	"github.com/topiq/topiq/torture/history"
 )
 
