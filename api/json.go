@@ -193,13 +193,9 @@ func tooManyMessages(most int) error {
 
 // writeAnswer sends a success.
 func writeAnswer(w http.ResponseWriter, answer encoder) error {
-	response, ok := w.(*echo.Response)
-	if !ok {
-		return fmt.Errorf("api: an answer to a %T", w)
-	}
-	x, ok := response.Writer.(*exchange)
-	if !ok {
-		return fmt.Errorf("api: an answer to a %T", response.Writer)
+	x, err := exchangeBehind(w)
+	if err != nil {
+		return err
 	}
 	buffer, _ := x.server.answers.Get().(*[]byte)
 	text, err := answer.appendTo((*buffer)[:0])
@@ -211,6 +207,19 @@ func writeAnswer(w http.ResponseWriter, answer encoder) error {
 		x.server.answers.Put(buffer)
 	}
 	return err
+}
+
+// exchangeBehind is the exchange that the generated code's writer writes to.
+func exchangeBehind(w http.ResponseWriter) (*exchange, error) {
+	response, ok := w.(*echo.Response)
+	if !ok {
+		return nil, fmt.Errorf("api: an answer to a %T", w)
+	}
+	x, ok := response.Writer.(*exchange)
+	if !ok {
+		return nil, fmt.Errorf("api: an answer to a %T", response.Writer)
+	}
+	return x, nil
 }
 
 // send sends a whole answer.

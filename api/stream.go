@@ -3,14 +3,12 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/labstack/echo/v4"
 
 	"github.com/topiq/topiq/gen/wireserver"
 	"github.com/topiq/topiq/service"
@@ -51,13 +49,9 @@ func (s streamed) VisitStreamMessagesResponse(w http.ResponseWriter) error { ret
 
 // stream sends what the stream tells until the reader is gone or the stream ends.
 func (s *server) stream(ctx context.Context, w http.ResponseWriter, stream *service.Stream) error {
-	response, ok := w.(*echo.Response)
-	if !ok {
-		return fmt.Errorf("api: a stream to a %T", w)
-	}
-	x, ok := response.Writer.(*exchange)
-	if !ok {
-		return fmt.Errorf("api: a stream to a %T", response.Writer)
+	x, err := exchangeBehind(w)
+	if err != nil {
+		return err
 	}
 	out := &eventWriter{x: x, control: http.NewResponseController(x.ResponseWriter)}
 	// A reader that takes nothing must not hold up the shutdown. Who waits for news is woken by the
@@ -66,7 +60,7 @@ func (s *server) stream(ctx context.Context, w http.ResponseWriter, stream *serv
 	defer out.end()
 	defer stop()
 
-	err := out.begin()
+	err = out.begin()
 	access := access{server: s, grant: x.grant}
 	quiet := time.Now() // nothing was sent since
 	for flushed := true; err == nil; {

@@ -35,7 +35,7 @@ func toRetention(row pgsql.GetRetentionRow) service.Retention {
 	}
 }
 
-// SetRetention implements service.RetentionStore. The head is found before it is locked, as in renew.
+// SetRetention implements service.RetentionStore.
 func (s *Store) SetRetention(
 	ctx context.Context, topic service.TopicName, change service.RetentionChange,
 ) (service.Head, service.Retention, error) {
@@ -44,18 +44,8 @@ func (s *Store) SetRetention(
 		kept service.Retention
 	)
 	err := s.write(ctx, func(ctx context.Context, u *unit) error {
-		seen, err := s.Heads(ctx, []service.TopicName{topic})
-		if err != nil {
-			return err
-		}
-		if len(seen) == 0 {
-			return service.ErrTopicNotFound
-		}
-		head, err = lockHead(ctx, u, seen[0].ID)
-		if errors.Is(err, service.ErrTopicNotFound) {
-			return errStale // deleted in between: the name may be another topic's by now
-		}
-		if err != nil {
+		var err error
+		if head, err = s.lockNamedHead(ctx, u, topic); err != nil {
 			return err
 		}
 		if err := service.CheckOwn(head); err != nil {

@@ -166,31 +166,37 @@ func (s *Store) NewIncarnation(
 	return s.renew(ctx, name, incarnation, func(service.Head) bool { return true })
 }
 
+// lockNamedHead locks the head of a topic. It is found before it is locked, for the lock by name is a weaker one,
+// and to make it stronger could meet another that waits for it.
+func (s *Store) lockNamedHead(ctx context.Context, u *unit, name service.TopicName) (service.Head, error) {
+	seen, err := s.Heads(ctx, []service.TopicName{name})
+	if err != nil {
+		return service.Head{}, err
+	}
+	if len(seen) == 0 {
+		return service.Head{}, service.ErrTopicNotFound
+	}
+	head, err := lockHead(ctx, u, seen[0].ID)
+	if errors.Is(err, service.ErrTopicNotFound) {
+		err = errStale // deleted in between: the name may be another topic's by now
+	}
+	return head, err
+}
+
 // Renew implements service.TopicStore.
 func (s *Store) Renew(ctx context.Context, name service.TopicName, incarnation string) (service.Head, error) {
 	return s.renew(ctx, name, incarnation, func(head service.Head) bool { return head.Foreign })
 }
 
 // renew gives a topic another incarnation, and the identity of this database, if its head under the
-// lock is one to do it to. The head is found before it is locked, for the lock by name is a weaker one,
-// and to make it stronger could meet another that waits for it.
+// lock is one to do it to.
 func (s *Store) renew(
 	ctx context.Context, name service.TopicName, incarnation string, due func(service.Head) bool,
 ) (service.Head, error) {
 	var head service.Head
 	err := s.write(ctx, func(ctx context.Context, u *unit) error {
-		seen, err := s.Heads(ctx, []service.TopicName{name})
-		if err != nil {
-			return err
-		}
-		if len(seen) == 0 {
-			return service.ErrTopicNotFound
-		}
-		head, err = lockHead(ctx, u, seen[0].ID)
-		if errors.Is(err, service.ErrTopicNotFound) {
-			return errStale // deleted in between: the name may be another topic's by now
-		}
-		if err != nil {
+		var err error
+		if head, err = s.lockNamedHead(ctx, u, name); err != nil {
 			return err
 		}
 		if !due(head) {
