@@ -79,7 +79,7 @@ func (b *Broker) retain(ctx context.Context, r *Retained) error {
 		if err != nil || cut <= head.First {
 			return err
 		}
-		trimmed, err := b.store.Trim(ctx, r.ID, cut, r.KeepFor...)
+		trimmed, err := b.store.Trim(ctx, r.ID, cut, r.Retention)
 		if errors.Is(err, ErrTopicNotFound) {
 			return nil
 		}
@@ -91,7 +91,7 @@ func (b *Broker) retain(ctx context.Context, r *Retained) error {
 			return err
 		}
 		if trimmed.First < cut || ctx.Err() != nil {
-			return nil //nolint:nilerr // as far as the consumers that are waited for have read, or until the next start
+			return nil //nolint:nilerr // as far as consumers have read that are waited for; or overruled; or until the next start
 		}
 	}
 	return nil

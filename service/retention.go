@@ -83,11 +83,28 @@ func (c *RetentionChange) check() error {
 	return nil
 }
 
+// Overruled reports whether a trim was decided by another Retention than the one that is set. A trim that
+// nothing has decided, which is none of retention, is never overruled.
+func Overruled(decidedBy []Retention, set Retention) bool {
+	return slices.ContainsFunc(decidedBy, func(r Retention) bool {
+		return r.MaxAge != set.MaxAge || r.MaxBytes != set.MaxBytes || r.MaxMessages != set.MaxMessages ||
+			!slices.Equal(r.KeepFor, set.KeepFor)
+	})
+}
+
+// KeptFor are the consumers that a trim waits for.
+func KeptFor(decidedBy []Retention) (names []string) {
+	for i := range decidedBy {
+		names = append(names, decidedBy[i].KeepFor...)
+	}
+	return names
+}
+
 // PlanTrim returns the first offset that a trim before an offset leaves a topic with: it never goes back, nor
 // beyond the end, nor beyond what the consumers that are waited for have read. positions are those of
 // them that exist, by name.
-func PlanTrim(before Offset, head Head, keepFor []string, positions map[string]Offset) Offset {
-	for _, name := range keepFor {
+func PlanTrim(before Offset, head Head, decidedBy []Retention, positions map[string]Offset) Offset {
+	for _, name := range KeptFor(decidedBy) {
 		position, ok := positions[name]
 		if !ok {
 			return head.First

@@ -204,9 +204,11 @@ type MessageStore interface {
 	FindTime(ctx context.Context, topic TopicID, t time.Time) (Offset, error)
 	// Trim makes before the first offset of a topic, in one small transaction of its own under the
 	// head's lock; it never moves the floor back, nor beyond the next offset. Bytes is reduced by
-	// what becomes invisible. The rows below go later, by Sweep. It does not pass the positions of the
-	// named consumers of the topic (PlanTrim), which cannot go back meanwhile. ErrTopicNotFound.
-	Trim(ctx context.Context, topic TopicID, before Offset, keepFor ...string) (Head, error)
+	// what becomes invisible. The rows below go later, by Sweep. If it is retention that has decided it, decidedBy
+	// says which: where another is set by now nothing goes, for whoever has set that was told so; and it
+	// does not pass the positions of the consumers in KeepFor (PlanTrim), which cannot go back meanwhile.
+	// ErrTopicNotFound.
+	Trim(ctx context.Context, topic TopicID, before Offset, decidedBy ...Retention) (Head, error)
 }
 
 // ConsumerStore keeps consumers and their positions.

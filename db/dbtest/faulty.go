@@ -186,9 +186,9 @@ func (f *Faulty) FindTime(ctx context.Context, topic service.TopicID, t time.Tim
 
 // Trim implements service.Store.
 func (f *Faulty) Trim(
-	ctx context.Context, topic service.TopicID, before service.Offset, keepFor ...string,
+	ctx context.Context, topic service.TopicID, before service.Offset, decidedBy ...service.Retention,
 ) (service.Head, error) {
-	return one(f, "Trim", func() (service.Head, error) { return f.Store.Trim(ctx, topic, before, keepFor...) })
+	return one(f, "Trim", func() (service.Head, error) { return f.Store.Trim(ctx, topic, before, decidedBy...) })
 }
 
 // RegisterConsumer implements service.Store.

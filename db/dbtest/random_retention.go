@@ -12,9 +12,16 @@ import (
 func (w *world) trim(r *rapid.T) {
 	topic := w.aTopic(r)
 	before := topic.around(r, "before")
-	keepFor := draw(r, "keep_for", nil, nil, []string{"c"}, []string{"c", "d"})
+	overruled := seldom(r, "by another retention")
 	ask(r, w, "trim", func(i int, s service.Store) (service.Head, error) {
-		return s.Trim(w.test.Context(), topic.id(i), before, keepFor...)
+		decidedBy, err := s.Retention(w.test.Context(), topic.id(i))
+		if err != nil {
+			return service.Head{}, err
+		}
+		if overruled {
+			decidedBy.MaxMessages++
+		}
+		return s.Trim(w.test.Context(), topic.id(i), before, decidedBy)
 	}, func(i int, h service.Head) any { return w.plainHead(i, h) })
 }
 

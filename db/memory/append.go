@@ -92,7 +92,7 @@ func (t *topic) extend(by *service.TopicAppend) {
 
 // Trim implements service.MessageStore.
 func (s *Store) Trim(
-	_ context.Context, id service.TopicID, before service.Offset, keepFor ...string,
+	_ context.Context, id service.TopicID, before service.Offset, decidedBy ...service.Retention,
 ) (service.Head, error) {
 	t, unlock := hold(&s.topics, id, writeLock)
 	defer unlock()
@@ -102,7 +102,10 @@ func (s *Store) Trim(
 	t.seek.Lock() // nobody goes back
 	defer t.seek.Unlock()
 	rest := *t.view.Load()
-	cut := int(service.PlanTrim(before, rest.head, keepFor, t.keepers(keepFor)) - rest.head.First)
+	if service.Overruled(decidedBy, t.retention) {
+		return rest.head, nil
+	}
+	cut := int(service.PlanTrim(before, rest.head, decidedBy, t.keepers(service.KeptFor(decidedBy))) - rest.head.First)
 	for i := range cut {
 		rest.head.Bytes -= rest.log.at(i).Size()
 	}

@@ -107,18 +107,18 @@ const sumStep = 1_000_000
 // the lock unless another Trim has come first, or a consumer that is waited for has gone back; then all begins
 // anew.
 func (s *Store) Trim(
-	ctx context.Context, topic service.TopicID, before service.Offset, keepFor ...string,
+	ctx context.Context, topic service.TopicID, before service.Offset, decidedBy ...service.Retention,
 ) (service.Head, error) {
 	for {
 		seen, err := s.getHead(ctx, topic)
 		if err != nil {
 			return service.Head{}, err
 		}
-		positions, err := s.findKeepers(ctx, topic, keepFor)
+		positions, err := s.findKeepers(ctx, topic, service.KeptFor(decidedBy))
 		if err != nil {
 			return service.Head{}, err
 		}
-		first := service.PlanTrim(before, seen, keepFor, positions)
+		first := service.PlanTrim(before, seen, decidedBy, positions)
 		if first == seen.First {
 			return seen, nil
 		}
@@ -126,7 +126,7 @@ func (s *Store) Trim(
 		if err != nil {
 			return service.Head{}, err
 		}
-		head, done, err := s.moveFirst(ctx, seen, trimmed{first, bytes}, keepFor)
+		head, done, err := s.moveFirst(ctx, seen, trimmed{first, bytes}, decidedBy)
 		if err != nil || done {
 			return head, err
 		}
@@ -158,17 +158,28 @@ type trimmed struct {
 // moveFirst moves the first offset, unless it is not where it was seen, or must not go so far any more. The
 // consumers are locked before the head, so that produces do not wait with it for a move that is under way.
 func (s *Store) moveFirst(
-	ctx context.Context, seen service.Head, to trimmed, keepFor []string,
+	ctx context.Context, seen service.Head, to trimmed, decidedBy []service.Retention,
 ) (head service.Head, done bool, err error) {
 	err = s.write(ctx, func(ctx context.Context, u *unit) (err error) {
-		positions, err := lockKeepers(ctx, u, seen.ID, keepFor)
+		positions, err := lockKeepers(ctx, u, seen.ID, service.KeptFor(decidedBy))
 		if err != nil {
 			return err
 		}
 		if head, err = lockHead(ctx, u, seen.ID); err != nil {
 			return err
 		}
-		done = head.First == seen.First && service.PlanTrim(to.first, head, keepFor, positions) == to.first
+		var set service.Retention
+		err = u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+			set, err = getRetention(ctx, q, head.ID)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if done = service.Overruled(decidedBy, set); done {
+			return errNothingToWrite
+		}
+		done = head.First == seen.First && service.PlanTrim(to.first, head, decidedBy, positions) == to.first
 		if !done {
 			return errNothingToWrite
 		}

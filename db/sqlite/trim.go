@@ -17,18 +17,18 @@ const sweepBytes = 4 << 20
 // so that however much it is, the writer does not wait for it: those messages never change, and
 // nothing but another Trim takes any away, which is seen by the first offset.
 func (s *Store) Trim(
-	ctx context.Context, topic service.TopicID, before service.Offset, keepFor ...string,
+	ctx context.Context, topic service.TopicID, before service.Offset, decidedBy ...service.Retention,
 ) (service.Head, error) {
 	for {
 		seen, err := get(ctx, s.read, topic)
 		if err != nil {
 			return service.Head{}, s.failed(err)
 		}
-		positions, err := keepers(ctx, s.read, topic, keepFor)
+		positions, err := keepers(ctx, s.read, topic, service.KeptFor(decidedBy))
 		if err != nil {
 			return service.Head{}, s.failed(err)
 		}
-		first := service.PlanTrim(before, seen, keepFor, positions)
+		first := service.PlanTrim(before, seen, decidedBy, positions)
 		if first == seen.First {
 			return seen, nil
 		}
@@ -39,7 +39,7 @@ func (s *Store) Trim(
 		if err != nil {
 			return service.Head{}, s.failed(err)
 		}
-		head, done, err := s.moveFirst(ctx, seen, trimmed{first, bytes}, keepFor)
+		head, done, err := s.moveFirst(ctx, seen, trimmed{first, bytes}, decidedBy)
 		if err != nil || done {
 			return head, err
 		}
@@ -54,18 +54,25 @@ type trimmed struct {
 
 // moveFirst moves the first offset, unless it is not where it was seen, or must not go so far any more.
 func (s *Store) moveFirst(
-	ctx context.Context, seen service.Head, to trimmed, keepFor []string,
+	ctx context.Context, seen service.Head, to trimmed, decidedBy []service.Retention,
 ) (head service.Head, done bool, err error) {
 	err = s.writer.do(ctx, func(ctx context.Context, tx *tx) error {
 		var err error
 		if head, err = get(ctx, tx.Queries, seen.ID); err != nil {
 			return err
 		}
-		positions, err := keepers(ctx, tx.Queries, seen.ID, keepFor)
+		set, err := retention(ctx, tx.Queries, seen.ID)
 		if err != nil {
 			return err
 		}
-		done = head.First == seen.First && service.PlanTrim(to.first, head, keepFor, positions) == to.first
+		if done = service.Overruled(decidedBy, set); done {
+			return errUnchanged
+		}
+		positions, err := keepers(ctx, tx.Queries, seen.ID, service.KeptFor(decidedBy))
+		if err != nil {
+			return err
+		}
+		done = head.First == seen.First && service.PlanTrim(to.first, head, decidedBy, positions) == to.first
 		if !done {
 			return errUnchanged
 		}
