@@ -166,12 +166,13 @@ func (s *Store) CommitOffsets(ctx context.Context, commits []service.OffsetCommi
 		p.SeekNos = append(p.SeekNos, key.SeekNo)
 		p.Incarnations = append(p.Incarnations, key.Incarnation)
 	}
-	var steps []step
+	var steps, checks []step
 	for _, p := range byBucket(ids) {
 		steps = append(steps, func(ctx context.Context, q *pgsql.Queries) error {
 			_, err := q.LockConsumers(ctx, pgsql.LockConsumersParams{Bucket: p.bucket, ConsumerIds: p.ids})
 			return err
-		}, func(ctx context.Context, q *pgsql.Queries) error {
+		})
+		checks = append(checks, func(ctx context.Context, q *pgsql.Queries) error {
 			rows, err := q.GetConsumersHeads(ctx, pgsql.GetConsumersHeadsParams{Bucket: p.bucket, ConsumerIds: p.ids})
 			heads := map[service.TopicID]service.Head{}
 			for _, row := range rows {
@@ -183,12 +184,16 @@ func (s *Store) CommitOffsets(ctx context.Context, commits []service.OffsetCommi
 			return err
 		})
 	}
+	steps = append(steps, checks...)
 	for _, p := range inOrder(updates) {
 		steps = append(steps, func(ctx context.Context, q *pgsql.Queries) error {
 			_, err := q.CommitOffsets(ctx, *p)
 			return err
 		})
 	}
+	// Once more, for each statement sees what was committed before it: a dump may have been put back under the
+	// update, and what its heads say of another database was not there to be seen before.
+	steps = append(steps, checks...)
 	return s.write(ctx, func(ctx context.Context, u *unit) error {
 		if err := u.run(ctx, steps...); err != nil {
 			return err

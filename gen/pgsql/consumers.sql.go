@@ -21,6 +21,7 @@ WHERE c.bucket = $2 AND c.consumer_id = k.consumer_id
   AND c.seek_no = k.seek_no AND c."offset" < k.to_offset
   AND EXISTS (
       SELECT FROM heads AS h
+      JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
       WHERE h.bucket = c.bucket AND h.topic_id = c.topic_id AND k.incarnation IN ('', h.incarnation)
   )
 `
@@ -34,6 +35,8 @@ type CommitOffsetsParams struct {
 	Incarnations []string
 }
 
+// The name too must be there: while a dump is put back a table at a time, the heads that are there already
+// cannot be compared yet.
 func (q *Queries) CommitOffsets(ctx context.Context, arg CommitOffsetsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, commitOffsets,
 		arg.LastSeen,

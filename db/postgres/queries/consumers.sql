@@ -55,6 +55,8 @@ FROM ROWS FROM (
 WHERE c.bucket = sqlc.arg(bucket) AND c.consumer_id = k.consumer_id;
 
 -- name: CommitOffsets :execrows
+-- The name too must be there: while a dump is put back a table at a time, the heads that are there already
+-- cannot be compared yet.
 UPDATE consumers AS c
 SET "offset" = greatest(c."offset", k.to_offset), last_seen = sqlc.arg(last_seen)
 FROM ROWS FROM (
@@ -65,6 +67,7 @@ WHERE c.bucket = sqlc.arg(bucket) AND c.consumer_id = k.consumer_id
   AND c.seek_no = k.seek_no AND c."offset" < k.to_offset
   AND EXISTS (
       SELECT FROM heads AS h
+      JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
       WHERE h.bucket = c.bucket AND h.topic_id = c.topic_id AND k.incarnation IN ('', h.incarnation)
   );
 
