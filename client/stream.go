@@ -180,7 +180,7 @@ func (s *stream) begin(ctx context.Context, c *Client) error {
 		err = broken(whole, nil)
 	}
 	stop(err)
-	if e := asError(err); e.passing {
+	if e := asError(err); e.passing && !errors.Is(err, errNoStreams) { // that is the fault of what is between
 		c.failedOver(ctx, operation{name: streamOp}, turn, e)
 	}
 	return err

@@ -80,9 +80,7 @@ func NewBroker(store Store, config Config) *Broker {
 	b.background.Go(func() { b.every(ctx, time.Second, b.evict) })
 	b.background.Go(func() { b.sweepLoop(ctx) })
 	b.background.Go(func() { b.retentionLoop(ctx) })
-	if b.used != nil {
-		b.background.Go(func() { b.unusedLoop(ctx) })
-	}
+	b.background.Go(func() { b.unusedLoop(ctx) })
 	if props.Shared && !fault.Mistake("notify_only") {
 		b.background.Go(func() { b.every(ctx, config.PollInterval, b.pollHeads) })
 		b.background.Go(func() { b.store.Watch(ctx, b.hint) })

@@ -16,7 +16,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Observer is told of each group. Default: nobody.
 	Observer Observer
-	// Now is the clock that stamps messages and looks up times; nothing else depends on it (P14).
+	// Now is the clock that stamps messages and looks up times, and that retention by age and the forgetting of
+	// unused registrations go by; nothing else depends on it (P14).
 	Now func() time.Time
 	// NewToken makes incarnations: random text, never the same twice.
 	NewToken func() string
@@ -27,7 +28,8 @@ type Config struct {
 	// PollInterval is how often the heads of topics somebody waits on are read where other brokers
 	// may append. Default 200 ms.
 	PollInterval time.Duration
-	// SweepInterval is how often rows that deleted topics left behind are looked for. Default 60 s.
+	// SweepInterval is how often rows that nothing leads to any more are looked for: of deleted topics, and
+	// below first offsets. Default 60 s.
 	SweepInterval time.Duration
 	// RetentionInterval is how often is looked for what topics need not keep any more. Default 10 s.
 	RetentionInterval time.Duration

@@ -108,7 +108,7 @@ func (b *Broker) retainedHead(ctx context.Context, r *Retained) (Head, error) {
 
 // cut returns the offset below which a topic need not keep its messages, but at most trimRows beyond its first
 // offset. It costs little where nothing is to go, however long the log is: the count is a difference, the age a
-// binary search, for CreatedAt never decreases, and of the sizes only those are added up that go.
+// binary search, for CreatedAt never decreases, and of the sizes few more are added up than go.
 func (b *Broker) cut(ctx context.Context, r *Retained, head Head) (Offset, error) {
 	cut := head.First
 	if r.MaxMessages > 0 {
@@ -122,11 +122,15 @@ func (b *Broker) cut(ctx context.Context, r *Retained, head Head) (Offset, error
 		cut = max(cut, old)
 	}
 	if r.MaxBytes > 0 && head.Bytes > r.MaxBytes {
-		excess, err := b.store.FindExcess(ctx, r.ID, head.First, head.Bytes-r.MaxBytes, trimRows)
+		// An engine may look at all the messages that it may let go, so that is not many more than it will be.
+		excess := head.Bytes - r.MaxBytes
+		likely := float64(excess) * float64(head.Next-head.First) / float64(head.Bytes)
+		most := int(min(trimRows, 2*likely+100))
+		until, err := b.store.FindExcess(ctx, r.ID, head.First, excess, most)
 		if err != nil {
 			return 0, err
 		}
-		cut = max(cut, excess)
+		cut = max(cut, until)
 	}
 	return min(cut, head.First+trimRows), nil
 }

@@ -17,7 +17,7 @@ type RetentionStore interface {
 	ListRetained(ctx context.Context, after TopicID, limit int) ([]Retained, error)
 	// FindExcess returns the lowest offset that leaves at least bytes between itself and from, which must be
 	// the first offset of the topic, but at most limit messages: how far to trim to be rid of them. It
-	// reads no more than what it lets go. Where from is not the first offset any more it returns from.
+	// may look at limit messages for that. Where from is not the first offset any more it returns from.
 	FindExcess(ctx context.Context, topic TopicID, from Offset, bytes int64, limit int) (Offset, error)
 
 	// Touch notes that anonymous producers, and consumers, were used at a time. It never takes back what was

@@ -18,8 +18,9 @@ func (b *Broker) sweepSoon() {
 	}
 }
 
-// sweepLoop removes what deleted topics left behind: at the start (another broker may have been
-// killed in the middle), after each deletion here, and now and then.
+// sweepLoop removes the rows that nothing leads to any more, of deleted topics and below first offsets: at
+// the start (another broker may have been killed in the middle), after each deletion and trim here, and
+// now and then.
 func (b *Broker) sweepLoop(ctx context.Context) {
 	ticker := time.NewTicker(b.config.SweepInterval)
 	defer ticker.Stop()

@@ -28,12 +28,6 @@ func (b *Broker) Holds(ctx context.Context, g *Grant) (bool, error) {
 	return b.tokens.holds(ctx, g.TokenID, b.config.Now())
 }
 
-// HasTokens reports whether the store has tokens, or had some once.
-func (b *Broker) HasTokens(ctx context.Context) (bool, error) {
-	tokens, err := b.loadTokens(ctx)
-	return len(tokens) > 0, err
-}
-
 // CreateToken makes a token, and returns it with its text, which is kept nowhere. Errors:
 // invalid_request.
 func (b *Broker) CreateToken(ctx context.Context, n NewToken) (Token, string, error) {
@@ -46,7 +40,7 @@ func (b *Broker) CreateToken(ctx context.Context, n NewToken) (Token, string, er
 		return Token{}, "", err
 	}
 	b.log.InfoContext(ctx, "token created", "token_id", token.ID, "name", token.Name, "scopes", token.Scopes)
-	b.tokens.renew(ctx)
+	b.tokens.created(ctx)
 	return token, text, nil
 }
 
@@ -61,7 +55,7 @@ func (b *Broker) RevokeToken(ctx context.Context, id string) (found bool, err er
 		return false, err
 	}
 	b.log.InfoContext(ctx, "token revoked", "token_id", id)
-	b.tokens.renew(ctx)
+	b.tokens.revoked(ctx)
 	return true, nil
 }
 

@@ -38,6 +38,7 @@ type tokenCache struct {
 	reading  *tokenRead // nil while there is none
 	failedAt time.Time
 	failure  error
+	changed  time.Time // a read that began before this does not know of the last change
 }
 
 // tokenSet is the tokens as they were read.
@@ -72,8 +73,12 @@ func (c *tokenCache) grant(
 	case known != nil && age < tokensTrusted:
 		// One request looks; the others, and this one if it fails, go by what is known.
 		if c.idle() {
-			if newer, err := c.after(ctx, set); err == nil {
+			newer, err := c.after(ctx, set)
+			switch {
+			case err == nil:
 				known = newer.byID[id]
+			case time.Since(set.at) >= tokensTrusted: // the store has let it wait for so long
+				return nil, err
 			}
 		}
 	case known == nil && (age < tokensUnknown || !wellFormed(text)):
@@ -103,12 +108,19 @@ func (c *tokenCache) holds(ctx context.Context, id string, now time.Time) (bool,
 	return known != nil && known.valid(now), nil
 }
 
-// renew reads the tokens after a change, so that this broker knows of it at once. What it knew is
-// forgotten first: if the read fails, the next request reads, or is told that the store does not answer.
-func (c *tokenCache) renew(ctx context.Context) {
+// revoked reads the tokens after one was revoked, so that this broker knows of it at once. What it knew is
+// forgotten first, and so is what a read finds that is under way: if the read fails, the next request reads, or
+// is told that the store does not answer.
+func (c *tokenCache) revoked(ctx context.Context) {
+	c.mu.Lock()
+	c.changed = time.Now()
 	c.set.Store(nil)
+	c.mu.Unlock()
 	_, _ = c.since(ctx, time.Now())
 }
+
+// created reads the tokens after one was made. If that fails, the others go on being known.
+func (c *tokenCache) created(ctx context.Context) { _, _ = c.since(ctx, time.Now()) }
 
 // idle reports whether nobody reads.
 func (c *tokenCache) idle() bool {
@@ -176,7 +188,7 @@ func (c *tokenCache) ended(read *tokenRead, at time.Time, tokens []Token, err er
 	if err != nil {
 		read.err = ErrUnavailable.Because(err)
 		c.failure, c.failedAt = read.err, time.Now()
-	} else {
+	} else if !at.Before(c.changed) {
 		c.set.Store(newTokenSet(at, tokens))
 	}
 	close(read.done)

@@ -220,11 +220,45 @@ func TestTokensAreRead(t *testing.T) {
 			wantErr(t, "revoke", err, nil)
 		}
 		want(t, "revoked here", valid(second), "no")
-		has, err := here.HasTokens(t.Context())
-		if err != nil || !has {
-			t.Errorf("a store whose last token was revoked looks as if it had had none: %t, %v", has, err)
+		left, err := store.Tokens(t.Context())
+		if err != nil || len(left) == 0 {
+			t.Errorf("a store whose last token was revoked looks as if it had had none: %v", err)
 		}
 	})
+}
+
+// hanging lets the reads of tokens wait for as long as they may.
+func hanging(inner service.Store, hangs *atomic.Bool) service.Store {
+	return &dbtest.Faulty{Store: inner, Before: func(method string) error {
+		if method == "Tokens" && hangs.Load() {
+			<-time.After(tokensTimeout)
+			return context.DeadlineExceeded
+		}
+		return nil
+	}}
+}
+
+// tokensTimeout is the one of the service.
+const tokensTimeout = 5 * time.Second
+
+// TestTokensOfAStoreThatHangs: the time for which the store lets a request wait counts. When it gives up, what
+// was known before may be too old to go by.
+func TestTokensOfAStoreThatHangs(t *testing.T) {
+	t.Parallel()
+	for age, granted := range map[time.Duration]bool{4 * time.Second: true, 6 * time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			var hangs atomic.Bool
+			b := open(t, shared{hanging(memory.New(memory.Config{}), &hangs)}, service.Config{})
+			_, text, err := b.CreateToken(t.Context(), service.NewToken{Name: "n", Scopes: []service.Scope{"admin"}})
+			wantErr(t, "create", err, nil)
+			hangs.Store(true)
+			<-time.After(age)
+			grant, err := b.Authenticate(t.Context(), text)
+			if granted != (grant != nil) || granted == errors.Is(err, service.ErrUnavailable) {
+				t.Errorf("%s after the last look, and %s of waiting: %v, %v", age, tokensTimeout, grant, err)
+			}
+		})
+	}
 }
 
 // TestTokensHold: what goes on for long learns within ten seconds that its token has been revoked, and that

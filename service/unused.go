@@ -27,30 +27,24 @@ type uses[ID comparable] struct {
 	pending map[ID]bool
 }
 
-// newUsage returns nil where nothing is ever forgotten.
+// newUsage notes also where nothing is ever forgotten: another broker on the store may forget.
 func newUsage(after time.Duration, limit int) *usage {
-	if after <= 0 {
-		return nil
+	u := &usage{interval: time.Hour, limit: limit}
+	if after > 0 {
+		u.interval = min(after/10, time.Hour)
 	}
-	u := &usage{interval: min(after/10, time.Hour), limit: limit}
 	u.producers.clear()
 	u.consumers.clear()
 	return u
 }
 
 func (u *usage) producer(id ProducerID, now time.Time) {
-	if u == nil {
-		return
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.producers.note(id, now, u)
 }
 
 func (u *usage) consumer(id ConsumerID, now time.Time) {
-	if u == nil {
-		return
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.consumers.note(id, now, u)
@@ -103,7 +97,7 @@ func (b *Broker) unusedLoop(ctx context.Context) {
 		case <-flush.C:
 		}
 		b.flushUsed(ctx)
-		if now := time.Now(); now.Sub(swept) >= b.used.interval {
+		if now := time.Now(); b.config.ForgetUnusedAfter > 0 && now.Sub(swept) >= b.used.interval {
 			swept = now
 			b.forgetUnused(ctx)
 		}

@@ -71,7 +71,12 @@ func (c *exportCommand) Run(ctx context.Context, s streams) error {
 				head.Producers[p.Name] = p.NextSeq
 			}
 		}
+		info, err := broker.Info(ctx)
+		if err != nil {
+			return err
+		}
 		w := newExportWriter(s.out)
+		w.page = limitsOf(info).answerMessages
 		if err := w.write(head); err != nil {
 			return err
 		}
@@ -88,6 +93,7 @@ type exportWriter struct {
 	sum      hash.Hash
 	lines    *json.Encoder // to both
 	messages int64
+	page     int // most messages of one answer
 }
 
 func newExportWriter(out io.Writer) *exportWriter {
@@ -101,7 +107,7 @@ func (w *exportWriter) write(line any) error { return w.lines.Encode(line) }
 // writeMessages writes the messages up to the end that was there at the beginning.
 func (w *exportWriter) writeMessages(ctx context.Context, broker *client.Client, head *exportHead) error {
 	for at := head.FirstOffset; at < head.EndOffset; {
-		options := client.ReadOptions{From: client.At(at), Incarnation: head.Incarnation, MaxMessages: 1000}
+		options := client.ReadOptions{From: client.At(at), Incarnation: head.Incarnation, MaxMessages: w.page}
 		for page, err := range broker.Pages(ctx, head.Topic, options) {
 			if err != nil {
 				return err

@@ -50,7 +50,7 @@ func (f storeFlags) connect(ctx context.Context, s streams, file bool) (service.
 		UnsafeDurability: f.UnsafeDurability,
 	})
 	if err != nil && file {
-		err = fmt.Errorf("%w (topiq store opens the file itself: stop its broker first)", err)
+		err = fmt.Errorf("%w (--store opens the file itself: stop its broker first)", err)
 	}
 	return store, err
 }

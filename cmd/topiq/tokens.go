@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,12 +29,9 @@ type lifetime time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (l *lifetime) UnmarshalText(text []byte) error {
-	life, err := time.ParseDuration(string(text))
-	if days, ok := strings.CutSuffix(string(text), "d"); ok {
-		var n int64
-		n, err = strconv.ParseInt(days, 10, 32)
-		life = time.Duration(n) * 24 * time.Hour
-	}
+	var a age
+	err := a.UnmarshalText(text)
+	life := time.Duration(a)
 	if err != nil || life < time.Second || life > service.MaxTokenLife {
 		return fmt.Errorf("%q is not a time for a token to live: write 90d, 12h or 30m", text)
 	}

@@ -77,6 +77,13 @@ func TestTokensAndTLS(t *testing.T) {
 		t.Errorf("what the token may see: %+v", o)
 	}
 
+	for _, life := range []string{"0d", "-1d", "36501d", "213504d", "90", "x"} {
+		o := ask("operator.token", "tokens", "create", "--name=shop", "--scope=consume:*", "--expires="+life)
+		if o.code != exitUsage || o.stdout != "" {
+			t.Errorf("--expires=%s: %+v", life, o)
+		}
+	}
+
 	list := ask("operator.token", "tokens", "list", "--json")
 	var ids []string
 	for line := range strings.Lines(list.stdout) {

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/topiq/topiq/db/postgres/pgtest"
 	"github.com/topiq/topiq/service"
 )
@@ -101,22 +99,14 @@ func bringStandby(t *testing.T, url string) {
 // waitForStandby returns the process that waits for a standby.
 func waitForStandby(t *testing.T, url string) int32 {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // a test's connection
+	conn := connect(t, url)
 	var pid int32
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		err := conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity "+
-			"WHERE wait_event = 'SyncRep' AND application_name = 'topiq'").Scan(&pid)
-		if err == nil {
-			return pid
-		}
-		if !errors.Is(err, pgx.ErrNoRows) {
-			t.Fatal(err)
-		}
+	err := eventually(t, func() error {
+		return conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity "+
+			"WHERE wait_event = 'SyncRep' AND application_name = 'topiq' LIMIT 1").Scan(&pid)
+	})
+	if err != nil {
+		t.Fatalf("no commit waits for a standby: %v", err)
 	}
-	t.Fatal("no commit waits for a standby")
-	return 0
+	return pid
 }

@@ -168,14 +168,13 @@ func TestCancelledStandbyWaitIsRunAgain(t *testing.T) {
 		}
 		done <- nil
 	}()
-	var before int64
-	for i := range 3 { // the first attempt, and what the broker tries then
-		waiting := waitForStandby(t, cluster.URL())
-		if i == 0 {
-			before = acked.Load()
+	cancelWait(t, cluster.URL(), waitForMessage(t, cluster.URL()))
+	before := acked.Load()
+	for range 3 { // the first attempt is over, and these are what the broker tries then
+		if n := stored(t, cluster.URL()); n != before+1 { // it is there for everybody to see
+			t.Errorf("%d messages are stored, want %d", n, before+1)
 		}
-		execute(t, cluster.URL(), "SELECT pg_cancel_backend($1)", waiting)
-		cancelUntilShown(t, cluster.URL(), before+1) // it is there for everybody to see
+		cancelWait(t, cluster.URL(), waitForStandby(t, cluster.URL()))
 	}
 	if n := acked.Load(); n != before {
 		t.Errorf("%d messages are acknowledged that no standby has", n-before)
@@ -198,30 +197,58 @@ func TestCancelledStandbyWaitIsRunAgain(t *testing.T) {
 	w.check(t, b)
 }
 
-// cancelUntilShown ends the waits for the standby until so many messages are visible. The first that waits
-// need not be that of a message: a new connection begins with a commit, which waits too.
-func cancelUntilShown(t *testing.T, url string, want int64) {
+// waitForMessage returns the backend whose commit of a message waits for a standby. Others that wait are left alone: a
+// new connection begins with a commit, and if that is ended there is no connection for the message.
+func waitForMessage(t *testing.T, url string) (pid int32) {
+	t.Helper()
+	conn := connect(t, url)
+	err := eventually(t, func() error {
+		return conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid) "+
+			"WHERE wait_event = 'SyncRep' AND relation = 'messages'::regclass LIMIT 1").Scan(&pid)
+	})
+	if err != nil {
+		t.Fatalf("no commit of a message waits for a standby: %v", err)
+	}
+	return pid
+}
+
+// cancelWait ends a backend's wait for a standby.
+func cancelWait(t *testing.T, url string, pid int32) {
+	t.Helper()
+	conn := connect(t, url)
+	if _, err := conn.Exec(t.Context(), "SELECT pg_cancel_backend($1)", pid); err != nil {
+		t.Fatal(err)
+	}
+	err := eventually(t, func() error {
+		var waits bool
+		err := conn.QueryRow(t.Context(),
+			"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND pid = $1)", pid).Scan(&waits)
+		if err == nil && waits {
+			err = errors.New("it still waits")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stored returns how many messages everybody sees.
+func stored(t *testing.T, url string) (n int64) {
+	t.Helper()
+	if err := connect(t, url).QueryRow(t.Context(), "SELECT count(*) FROM messages").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// connect returns a connection that lasts as long as the test.
+func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // a test's connection
-	err = eventually(t, func() error {
-		var n int64
-		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM messages").Scan(&n); err != nil {
-			return err
-		}
-		if n != want {
-			if _, err := conn.Exec(t.Context(), "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "+
-				"WHERE wait_event = 'SyncRep' AND application_name = 'topiq'"); err != nil {
-				return err
-			}
-			return fmt.Errorf("%d messages are stored, want %d", n, want)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
 }

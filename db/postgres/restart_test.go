@@ -114,5 +114,6 @@ func eventually(t *testing.T, call func() error) error {
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
+		<-time.After(10 * time.Millisecond)
 	}
 }

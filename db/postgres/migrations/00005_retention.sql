@@ -18,6 +18,9 @@ CREATE TABLE retention (
 -- every index.
 ALTER TABLE producers ADD COLUMN last_used timestamptz NOT NULL DEFAULT now();
 
+-- Until now last_seen of a consumer changed only with its position.
+UPDATE consumers SET last_seen = now() WHERE name IS NULL;
+
 -- Rows go as fast as they come now. Vacuum must begin when a fiftieth of them is dead, not a fifth, and get
 -- through before as many again have died: with the limit of cost that is the default it falls behind at some
 -- ten thousand messages a second. Payloads above 2 kB are in the toast table, which has settings of its own.

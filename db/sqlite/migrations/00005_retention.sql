@@ -17,6 +17,9 @@ CREATE TABLE retention (
 ALTER TABLE producers ADD COLUMN last_used INTEGER NOT NULL DEFAULT 0;
 UPDATE producers SET last_used = CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
 
+-- Until now last_seen of a consumer changed only with its position.
+UPDATE consumers SET last_seen = CAST(strftime('%s', 'now') AS INTEGER) * 1000000 WHERE name IS NULL;
+
 -- +goose Down
 ALTER TABLE producers DROP COLUMN last_used;
 DROP TABLE retention;
