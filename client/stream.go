@@ -23,6 +23,9 @@ const (
 	// What a stream hands over at a time, where the caller does not say.
 	streamMessages = 100
 	streamBytes    = 4 << 20
+	// streamLag is how long messages may wait for whoever takes them until it is no wonder that the stream was cut: a
+	// broker waits for a reader at least five seconds.
+	streamLag = time.Second
 )
 
 // Stream gets messages by a stream, one open connection for each topic on which the broker sends them as they
@@ -77,7 +80,11 @@ func (f *feed) next(ctx context.Context, from Position, wait time.Duration) ([]M
 			return messages, nil
 		}
 		f.close()
-		if e := asError(s.err); e.passing {
+		e := asError(s.err)
+		if s.lagged && e.Status == 0 { // it was not the broker that failed
+			return f.next(ctx, from, wait)
+		}
+		if e.passing {
 			f.client.failedOver(ctx, operation{name: streamOp, wait: wait}, s.turn, e)
 		}
 		return nil, s.err
@@ -135,7 +142,8 @@ func (f *feed) close() {
 }
 
 // stream is one connection on which messages come. A goroutine reads it ahead by one batch: then the buffers of
-// the connection fill, and a broker that cannot get rid of more cuts it, which is no harm.
+// the connection fill, and a broker that cannot get rid of more cuts it. That is no harm: the next one begins where
+// this one was read to, at the same broker.
 type stream struct {
 	topic, incarnation string
 	limit, maxBytes    int
@@ -143,7 +151,8 @@ type stream struct {
 	turn               uint64 // of the broker that was asked
 
 	batches chan []Message // closed at the end
-	err     error          // why it ended; set before batches is closed
+	err     error          // why it ended; set before batches is closed, like lagged
+	lagged  bool           // messages have waited for long
 	ended   chan struct{}  // closed when the goroutine has ended
 	stop    context.CancelCauseFunc
 }
@@ -247,9 +256,11 @@ func (s *stream) read(ctx context.Context, body io.ReadCloser, in *bufio.Reader)
 		messages, err := s.batch(ctx, events, end)
 		dog.stop() // what is not read cannot be heard
 		if len(messages) > 0 {
+			ready := time.Now()
 			select {
 			case s.batches <- messages:
 				end += int64(len(messages))
+				s.lagged = s.lagged || time.Since(ready) > streamLag
 			case <-ctx.Done():
 				s.err = broken(ctx, nil)
 				return

@@ -379,6 +379,45 @@ func TestSilentStreams(t *testing.T) {
 	})
 }
 
+// A reader that takes its time is cut off by the broker, which has not failed: it is asked again, and no other one.
+func TestStreamOfASlowReader(t *testing.T) {
+	t.Parallel()
+	for pause, hosts := range map[time.Duration]string{10 * time.Second: "one one", time.Millisecond: "one two"} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked []string
+			s := &standIn{answer: func(r *http.Request) *http.Response {
+				asked = append(asked, r.URL.Host)
+				at := r.URL.Query().Get("offset")
+				return answerOf(200, "text/event-stream", ":\n\nid: "+at+".one\nevent: message\n"+
+					"data: {\"offset\":"+at+",\"message\":\"m"+at+"\",\"created_at\":\"2026-03-01T09:30:00Z\"}\n\n")
+			}}
+			c, err := New("http://one", Brokers("http://two"), WithHTTPClient(&http.Client{Transport: s}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := &feed{client: c, topic: "orders"}
+			defer f.close()
+			var got []Message
+			for len(got) < 2 {
+				if len(got) == 0 {
+					if _, err := f.at(t.Context(), Position{Incarnation: "one"}); err != nil {
+						t.Fatal(err)
+					}
+					<-time.After(pause) // what came waits
+				}
+				messages, err := f.next(t.Context(), Position{Offset: int64(len(got)), Incarnation: "one"}, time.Minute)
+				if err != nil && (pause > streamLag || !asError(err).passing) {
+					t.Fatal(err)
+				}
+				got = append(got, messages...)
+			}
+			if at := strings.Join(asked, " "); at != hosts || texts(got) != "m0 m1" {
+				t.Errorf("after %s: %s has come, asked were %s, want %s", pause, texts(got), at, hosts)
+			}
+		})
+	}
+}
+
 func TestStreamOptions(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]ConsumerOption{
