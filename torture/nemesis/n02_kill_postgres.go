@@ -17,9 +17,15 @@ func killPostgres() Nemesis {
 }
 
 // killPostgresRound kills the server under two brokers again and again. The brokers are not restarted: they
-// must find the server again by themselves.
+// must find the server again by themselves. In every second round or so the server waits before it syncs its log, so
+// that others can join: then a kill finds commits that are written and not synced, whose numbers are given once more.
 func killPostgresRound(ctx context.Context, r *Round) error {
-	pg, err := r.Postgres(ctx, PostgresOptions{})
+	var o PostgresOptions
+	if r.Rand.IntN(2) == 0 {
+		o.Settings = []string{"commit_delay=10000", "commit_siblings=0"}
+		r.Result.Extra["commit_delay_us"] = 10000
+	}
+	pg, err := r.Postgres(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -65,11 +65,16 @@ func failoverRound(ctx context.Context, r *Round) error {
 	return r.Check(ctx, CheckOptions{AuditAt: p.Primary().URL(Database)})
 }
 
-// loneProducers are the only clients of their topics, and ask again soon. What they repeat is not committed
-// together with what others send, so that an answer to it has nothing to rest on but itself.
+// loneProducers are the only clients of their topics, and ask again soon, at a broker of their own that does nothing
+// else. What they repeat is not committed together with what others send, nor on a new connection, which begins with a
+// commit: so an answer to it has nothing to rest on but itself.
 func (r *Round) loneProducers(ctx context.Context) error {
+	if _, err := r.Brokers(ctx, 1, BrokerOptions{Args: []string{"--replicated"}}); err != nil {
+		return err
+	}
 	rate := r.Result.RateBefore // which is that of the others
 	_, err := r.Workload(ctx, workload.Options{
+		Spare: true,
 		Topics: 4, Producers: 1, Takeovers: -1, Unsequenced: -1, Pollers: -1, Consumers: -1, Plain: -1, Seekers: -1,
 		NoShort: true, Rate: 40, Timeout: time.Second,
 	})

@@ -43,12 +43,16 @@ func (c *client) op(kind history.Kind) *history.Op {
 // became of it. It does not record the operation: the caller adds what was answered first. It
 // returns the refusal, if there is one.
 func (c *client) attempt(op *history.Op, wait time.Duration, result any, do call) *wire.Failure {
-	if len(c.w.clients) > 1 && c.rand.IntN(4) == 0 {
-		c.at = c.rand.IntN(len(c.w.clients))
+	usual := c.w.Brokers()
+	if usual > 1 && c.at < usual && c.rand.IntN(4) == 0 {
+		c.at = c.rand.IntN(usual)
 	}
 	failure := c.w.attempt(op, c.at, wait, result, do)
-	if op.Outcome != history.OK {
-		c.at = c.rand.IntN(len(c.w.clients))
+	switch {
+	case op.Outcome != history.OK && c.w.options.Spare:
+		c.at = usual
+	case op.Outcome != history.OK || c.at >= usual:
+		c.at = c.rand.IntN(usual)
 	}
 	return failure
 }

@@ -13,6 +13,8 @@ import (
 type Options struct {
 	// URLs are the brokers, or the proxies before them. Every client uses all.
 	URLs []string
+	// Spare keeps the last of the brokers for what was tried in vain at another one.
+	Spare bool
 	// Prefix of all names, so that several workloads may share a store.
 	Prefix string
 

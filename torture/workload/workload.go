@@ -109,8 +109,13 @@ func (w *Workload) start() {
 // Topics are the names of the topics.
 func (w *Workload) Topics() []string { return w.topics }
 
-// Brokers is how many brokers, or proxies, the clients use.
-func (w *Workload) Brokers() int { return len(w.clients) }
+// Brokers is how many brokers, or proxies, the clients use, without the spare one.
+func (w *Workload) Brokers() int {
+	if w.options.Spare {
+		return len(w.clients) - 1
+	}
+	return len(w.clients)
+}
 
 // Recorder has the history.
 func (w *Workload) Recorder() *history.Recorder { return w.rec }
