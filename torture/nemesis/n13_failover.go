@@ -53,7 +53,7 @@ func failoverRound(ctx context.Context, r *Round) error {
 		return err
 	}
 	ways := []func(context.Context, *standby.Pair) error{r.standbyAlive, r.standbyDead, r.waitCancelled}
-	for _, i := range r.Rand.Perm(len(ways) * 2) {
+	for _, i := range r.Rand.Perm(len(ways) * r.Times(2)) {
 		if err := server.Pause(ctx, time.Duration(r.Rand.Int64N(int64(time.Second)))); err != nil {
 			return err
 		}
