@@ -33,7 +33,7 @@ func rules() map[string]rule {
 		"health": public(), "ready": public(), "documentYAML": public(), "documentJSON": public(), "docs": public(),
 		"info": {scope: "any"}, "metrics": {scope: "any"},
 
-		"createTopic":    {scope: "produce:{topic}, and admin with retention", check: createTopic},
+		"createTopic":    {scope: "produce:{topic}, and admin with retention or quota", check: createTopic},
 		"listTopics":     {scope: "any", check: listVisible},
 		"describeTopic":  {scope: "produce:{topic} or consume:{topic}", check: describe},
 		"updateTopic":    admin(),
@@ -110,13 +110,14 @@ func mayOnNamed(g *service.Grant, right service.Right, topic wire.Name) error {
 	return mayOn(g, right, topicName(topic))
 }
 
-// createTopic with a retention decides, like updateTopic, which messages of others are let go of.
+// createTopic with a retention or a quota decides, like updateTopic, which messages of others are let go of and
+// which are refused.
 func createTopic(_ echo.Context, _ *handlers, g *service.Grant, request any) error {
 	r, err := requestAs[wireserver.CreateTopicRequestObject](request)
 	if err != nil {
 		return err
 	}
-	if err := mayOnNamed(g, service.RightProduce, r.Body.Name); err != nil || r.Body.Retention == nil {
+	if err := mayOnNamed(g, service.RightProduce, r.Body.Name); err != nil || r.Body.Retention == nil && r.Body.Quota == nil {
 		return err
 	}
 	return mayOn(g, service.RightAdmin, "")
@@ -194,10 +195,17 @@ func visibleTo(ctx context.Context) *service.Grant {
 func (h *handlers) authorize(next wireserver.StrictHandlerFunc, _ string) wireserver.StrictHandlerFunc {
 	return func(c echo.Context, request any) (any, error) {
 		x := exchangeOf(c)
-		if check := x.operation.rule.check; check != nil && x.grant != nil {
+		if x.grant == nil {
+			return next(c, request)
+		}
+		if check := x.operation.rule.check; check != nil {
 			if err := check(c, h, x.grant, request); err != nil {
 				return nil, err
 			}
+		}
+		r := c.Request()
+		if ctx := x.grant.Context(r.Context()); ctx != r.Context() {
+			c.SetRequest(r.WithContext(ctx))
 		}
 		return next(c, request)
 	}

@@ -339,7 +339,7 @@ func TestStreamsEndWithTheirTokens(t *testing.T) {
 				broker, other := service.NewBroker(store, service.Config{}), service.NewBroker(store, service.Config{})
 				done := context.WithoutCancel(t.Context())
 				defer func() { _ = other.Close(done) }()
-				if _, err := broker.CreateTopic(t.Context(), "orders", nil); err != nil {
+				if _, err := broker.CreateTopic(t.Context(), "orders", service.TopicChange{}); err != nil {
 					t.Fatal(err)
 				}
 				token, text, err := other.CreateToken(t.Context(),

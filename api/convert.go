@@ -268,7 +268,7 @@ func topicResult(s *service.TopicState) wire.TopicResult {
 	return wire.TopicResult{
 		Status: wire.SuccessStatusSuccess, Topic: string(s.Name), Incarnation: s.Incarnation,
 		CreatedAt: s.CreatedAt.UTC(), FirstOffset: int64(s.First), NextOffset: int64(s.Next),
-		Messages: int64(s.Next - s.First), Bytes: s.Bytes, Retention: retention(&s.Retention),
+		Messages: int64(s.Next - s.First), Bytes: s.Bytes, Retention: retention(&s.Retention), Quota: topicQuota(&s.Quota),
 		Producers: s.Producers, Consumers: s.Consumers,
 	}
 }
@@ -404,5 +404,6 @@ func failureOf(known *service.Error, refused *refusal) wire.Failure {
 		Status: wire.FailureStatusFailure, Code: wire.FailureCode(known.Code), Message: known.Message,
 		Field: optional(f.Field), Incarnation: optional(f.Incarnation), Epoch: f.Epoch, ExpectedSeq: f.ExpectedSeq,
 		Seq: f.Seq, Offset: f.Offset, FirstOffset: f.FirstOffset, NextOffset: f.NextOffset, MaxBytes: f.MaxBytes,
+		Quota: optional(string(f.Quota)),
 	}
 }

@@ -10,7 +10,7 @@ import (
 // What convert.go is, for tokens.
 
 func newToken(b *wire.CreateTokenRequest) (service.NewToken, error) {
-	n := service.NewToken{Name: b.Name}
+	n := service.NewToken{Name: b.Name, Quota: newTokenQuota(b.Quota)}
 	for _, scope := range b.Scopes {
 		n.Scopes = append(n.Scopes, service.Scope(scope))
 	}
@@ -27,7 +27,7 @@ func createTokenResult(t *service.Token, text string) wire.CreateTokenResult {
 	e := tokenEntry(t)
 	return wire.CreateTokenResult{
 		Status: wire.SuccessStatusSuccess, TokenID: e.TokenID, Name: e.Name, Scopes: e.Scopes,
-		CreatedAt: e.CreatedAt, ExpiresAt: e.ExpiresAt, Token: text,
+		CreatedAt: e.CreatedAt, ExpiresAt: e.ExpiresAt, Quota: e.Quota, Token: text,
 	}
 }
 
@@ -35,6 +35,7 @@ func tokenEntry(t *service.Token) wire.TokenEntry {
 	e := wire.TokenEntry{
 		TokenID: t.ID, Name: t.Name, Scopes: make([]string, len(t.Scopes)), CreatedAt: t.CreatedAt.UTC(),
 		ExpiresAt: optional(t.ExpiresAt.UTC()), RevokedAt: optional(t.RevokedAt.UTC()),
+		Quota: tokenQuota(&t.Quota),
 	}
 	for i, scope := range t.Scopes {
 		e.Scopes[i] = string(scope)

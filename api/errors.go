@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -28,7 +29,6 @@ const (
 	CodeRequestTimeout       Code = "request_timeout"
 	CodeUnsupportedMediaType Code = "unsupported_media_type"
 	CodeHostNotAllowed       Code = "host_not_allowed"
-	CodeRateLimited          Code = "rate_limited"
 )
 
 // statusOf is the table of contract section 2 for the codes of the broker. It has no default, so
@@ -52,6 +52,8 @@ func statusOf(code service.Code) int {
 		return http.StatusRequestedRangeNotSatisfiable
 	case service.CodeSeqReused:
 		return http.StatusUnprocessableEntity
+	case service.CodeRateLimited:
+		return http.StatusTooManyRequests
 	case service.CodeInternal:
 		return http.StatusInternalServerError
 	case service.CodeOverloaded, service.CodeUnavailable, service.CodeOutcomeUnknown:
@@ -79,8 +81,6 @@ func statusOfHTTP(code Code) int {
 		return http.StatusUnsupportedMediaType
 	case CodeHostNotAllowed:
 		return http.StatusMisdirectedRequest
-	case CodeRateLimited:
-		return http.StatusTooManyRequests
 	}
 	return http.StatusInternalServerError
 }
@@ -130,8 +130,14 @@ func invalid(field, problem string) *service.Error {
 	return service.Invalid(field, "%s", problem)
 }
 
-// retryAfter is what answers say that ask for another attempt, in seconds.
-const retryAfter = "1"
+// retryAfter is what an answer says that asks for another attempt, in whole seconds: not before the time that is
+// known, and never at once.
+func retryAfter(known *service.Error) string {
+	if known == nil {
+		return "1"
+	}
+	return strconv.FormatInt(int64(max(1, math.Ceil(known.Facts.RetryAfter.Seconds()))), 10)
+}
 
 // fail answers a request that failed. All failures of all operations are written here, and what is
 // worth a line in the log is logged here, once.
@@ -162,7 +168,7 @@ func (s *server) fail(x *exchange, r *http.Request, err error) {
 		failure.RequestID = &id
 	}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		x.Header().Set("Retry-After", retryAfter)
+		x.Header().Set("Retry-After", retryAfter(known))
 	}
 	text, err := json.Marshal(&failure)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 // CreateTopic implements wireserver.StrictServerInterface.
 func (h *handlers) CreateTopic(ctx context.Context, r wireserver.CreateTopicRequestObject) (wireserver.CreateTopicResponseObject, error) {
-	head, err := h.broker.CreateTopic(ctx, topicName(r.Body.Name), retentionChange(r.Body.Retention))
+	head, err := h.broker.CreateTopic(ctx, topicName(r.Body.Name), topicChange(r.Body.Retention, r.Body.Quota))
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (h *handlers) DescribeTopic(ctx context.Context, r wireserver.DescribeTopic
 
 // UpdateTopic implements wireserver.StrictServerInterface.
 func (h *handlers) UpdateTopic(ctx context.Context, r wireserver.UpdateTopicRequestObject) (wireserver.UpdateTopicResponseObject, error) {
-	state, err := h.broker.SetRetention(ctx, topicName(r.Topic), *retentionChange(&r.Body.Retention))
+	state, err := h.broker.UpdateTopic(ctx, topicName(r.Topic), topicChange(r.Body.Retention, r.Body.Quota))
 	if err != nil {
 		return nil, err
 	}

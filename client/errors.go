@@ -79,7 +79,8 @@ var (
 	ErrHostNotAllowed error = &Error{Code: string(wire.FailureCodeHostNotAllowed)}
 	// ErrSeqReused: another message is stored under this seq; somebody else uses the producer's name.
 	ErrSeqReused error = &Error{Code: string(wire.FailureCodeSeqReused)}
-	// ErrRateLimited: too many requests; RetryAfter says when to try again.
+	// ErrRateLimited: a quota of the token or of the topic is used up, which Quota names; nothing was done.
+	// RetryAfter says when to try again. The SDK does, but for quotas of how many there are.
 	ErrRateLimited error = &Error{Code: string(wire.FailureCodeRateLimited)}
 	// ErrInternal: a fault of the broker; RequestID finds it in the broker's log.
 	ErrInternal error = &Error{Code: string(wire.FailureCodeInternal)}
@@ -107,6 +108,7 @@ type Error struct {
 	Field       string // invalid_request: the parameter that is wrong
 	Required    string // forbidden: the scope that the token lacks
 	Incarnation string // incarnation_changed: the current one
+	Quota       string // rate_limited: the quota that is used up
 	RequestID   string // internal: the id in the broker's log
 	Epoch       *int64 // producer_fenced, unknown_epoch: the current one
 	ExpectedSeq *int64 // seq_gap: the next one

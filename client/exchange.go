@@ -116,6 +116,7 @@ func failed(op operation, rsp *http.Response, body []byte) *Error {
 	if err := json.Unmarshal(body, &f); err == nil && f.Status == wire.FailureStatusFailure {
 		e.Code, e.Message = string(f.Code), f.Message
 		e.Field, e.Required = orEmpty(f.Field), orEmpty(f.Required)
+		e.Quota = orEmpty(f.Quota)
 		e.Incarnation, e.RequestID = orEmpty(f.Incarnation), orEmpty(f.RequestID)
 		e.Epoch, e.ExpectedSeq, e.Seq = f.Epoch, f.ExpectedSeq, f.Seq
 		e.Offset, e.FirstOffset, e.NextOffset, e.MaxBytes = f.Offset, f.FirstOffset, f.NextOffset, f.MaxBytes
@@ -124,7 +125,7 @@ func failed(op operation, rsp *http.Response, body []byte) *Error {
 	// after the broker did it.
 	is4xx := rsp.StatusCode >= 400 && rsp.StatusCode < 500
 	e.unknown = op.changes && (!is4xx || e.Code == "")
-	e.passing = !is4xx || rsp.StatusCode == http.StatusTooManyRequests || rsp.StatusCode == http.StatusRequestTimeout
+	e.passing = !is4xx || rsp.StatusCode == http.StatusTooManyRequests && !countsUp(e.Quota) || rsp.StatusCode == http.StatusRequestTimeout
 	return e
 }
 

@@ -51,12 +51,16 @@ func WithRetention(kept Retention) TopicOption {
 // seconds later, and does not come back. To repeat it does no harm. Errors: [ErrTopicNotFound];
 // [ErrInvalidRequest] for limits and names that cannot be, and for a change of nothing.
 func (c *Client) SetRetention(ctx context.Context, topic string, change RetentionChange) (Topic, error) {
+	kept := change.wire()
+	return c.updateTopic(ctx, "set retention", topic, wire.UpdateTopicRequest{Retention: &kept})
+}
+
+func (c *Client) updateTopic(ctx context.Context, name, topic string, body wire.UpdateTopicRequest) (Topic, error) {
 	if err := checkName("topic", topic); err != nil {
 		return Topic{}, err
 	}
-	body := wire.UpdateTopicRequest{Retention: change.wire()}
 	r, err := retry(ctx, c, true, func(ctx context.Context) (*wire.TopicResult, error) {
-		return exchange(ctx, c, operation{name: "set retention", changes: true},
+		return exchange(ctx, c, operation{name: name, changes: true},
 			func(ctx context.Context, to *broker) (*http.Response, error) { return to.UpdateTopic(ctx, topic, body) },
 			func(r *wire.TopicResult) error { return answered(r.Status) })
 	})

@@ -16,6 +16,7 @@ type Token struct {
 	Scopes []string
 	// ExpiresAt and RevokedAt are zero for never.
 	CreatedAt, ExpiresAt, RevokedAt time.Time
+	Quota                           TokenQuota
 }
 
 // NewToken asks for a token.
@@ -26,6 +27,8 @@ type NewToken struct {
 	Scopes []string
 	// Life is how long it is valid, in whole seconds; 0 is until it is revoked.
 	Life time.Duration
+	// Quota never changes: another token can have another.
+	Quota TokenQuota
 }
 
 // CreateToken makes a token, and returns it with its text, which is never shown again. It needs the scope
@@ -35,7 +38,7 @@ func (c *Client) CreateToken(ctx context.Context, n NewToken) (Token, string, er
 	if n.Life < 0 || n.Life%time.Second != 0 {
 		return Token{}, "", invalid("Life", "%s is not a number of seconds", n.Life)
 	}
-	request := wire.CreateTokenRequest{Name: n.Name, Scopes: n.Scopes}
+	request := wire.CreateTokenRequest{Name: n.Name, Scopes: n.Scopes, Quota: n.Quota.wire()}
 	if n.Life > 0 {
 		seconds := int64(n.Life / time.Second)
 		request.ExpiresSeconds = &seconds
@@ -54,7 +57,7 @@ func (c *Client) CreateToken(ctx context.Context, n NewToken) (Token, string, er
 		return Token{}, "", err
 	}
 	return tokenOf(&wire.TokenEntry{
-		TokenID: r.TokenID, Name: r.Name, Scopes: r.Scopes, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt,
+		TokenID: r.TokenID, Name: r.Name, Scopes: r.Scopes, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, Quota: r.Quota,
 	}), r.Token, nil
 }
 
@@ -95,7 +98,7 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 }
 
 func tokenOf(e *wire.TokenEntry) Token {
-	t := Token{ID: e.TokenID, Name: e.Name, Scopes: e.Scopes, CreatedAt: e.CreatedAt}
+	t := Token{ID: e.TokenID, Name: e.Name, Scopes: e.Scopes, CreatedAt: e.CreatedAt, Quota: tokenQuotaOf(e.Quota)}
 	if e.ExpiresAt != nil {
 		t.ExpiresAt = *e.ExpiresAt
 	}

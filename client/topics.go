@@ -21,6 +21,7 @@ type Topic struct {
 	Messages    int64 // how many are stored
 	Bytes       int64 // of messages and headers
 	Retention   Retention
+	Quota       TopicQuota
 	Producers   int64 // how many are registered
 	Consumers   int64 // how many are registered
 }
@@ -38,7 +39,7 @@ type TopicPage struct {
 	Next  string   // what to send as After; empty at the end of the list
 }
 
-// CreateTopic creates an empty topic, which keeps everything without [WithRetention]. Errors: [ErrTopicExists] if there is one of this name;
+// CreateTopic creates an empty topic, which keeps everything without [WithRetention], and has no quotas without [WithQuota]. Errors: [ErrTopicExists] if there is one of this name;
 // [ErrInvalidRequest] for a name that cannot be one; [ErrOutcomeUnknown] if the answer was lost: a repeat
 // that finds ErrTopicExists may then have met its own first attempt, so it is left to the caller.
 func (c *Client) CreateTopic(ctx context.Context, name string, options ...TopicOption) error {
@@ -91,7 +92,7 @@ func topicOf(r *wire.TopicResult) Topic {
 	return Topic{
 		Name: r.Topic, Incarnation: r.Incarnation, CreatedAt: r.CreatedAt,
 		FirstOffset: r.FirstOffset, NextOffset: r.NextOffset, Messages: r.Messages, Bytes: r.Bytes,
-		Retention: retentionOf(r.Retention), Producers: r.Producers, Consumers: r.Consumers,
+		Retention: retentionOf(r.Retention), Quota: topicQuotaOf(r.Quota), Producers: r.Producers, Consumers: r.Consumers,
 	}
 }
 

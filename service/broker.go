@@ -58,6 +58,7 @@ func NewBroker(store Store, config Config) *Broker {
 		closing:   make(chan struct{}),
 		onClosing: newClosingHook(),
 		sweep:     make(chan struct{}, 1),
+		counters:  counters{quotas: quotaCounts()},
 		used:      newUsage(config.ForgetUnusedAfter, config.CachedConsumers),
 	}
 	b.measured, _ = store.(Measured)

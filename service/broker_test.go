@@ -331,7 +331,7 @@ func TestListsArePaged(t *testing.T) {
 	for i := range 7 {
 		name := service.TopicName(fmt.Sprintf("t-%d", i))
 		all = append(all, name)
-		if _, err := b.CreateTopic(t.Context(), name, nil); err != nil {
+		if _, err := b.CreateTopic(t.Context(), name, service.TopicChange{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,7 +37,7 @@ type ConsumeResult struct {
 // moves, and it may be repeated blindly; without, the consumer moves by what is answered, durably,
 // before the answer. Errors: invalid_request, topic_not_found, incarnation_changed,
 // consumer_not_found, offset_trimmed, offset_out_of_range, offset_behind, no_message (plain only),
-// overloaded, unavailable, outcome_unknown (without Offset).
+// rate_limited, overloaded, unavailable, outcome_unknown (without Offset).
 func (b *Broker) Consume(ctx context.Context, r ConsumeRequest) (ConsumeResult, error) {
 	if err := b.enter(); err != nil {
 		return ConsumeResult{}, err
@@ -47,8 +47,18 @@ func (b *Broker) Consume(ctx context.Context, r ConsumeRequest) (ConsumeResult, 
 	if err != nil {
 		return ConsumeResult{}, err
 	}
+	pace, err := mayGive(ctx)
+	if err != nil {
+		return ConsumeResult{}, b.counters.refusedByQuota(err)
+	}
+	result, err := b.consume(ctx, &r, w, wait)
+	pace.gave(result.Messages)
+	return result, err
+}
+
+func (b *Broker) consume(ctx context.Context, r *ConsumeRequest, w window, wait time.Duration) (ConsumeResult, error) {
 	if r.Offset != nil {
-		result, err := b.consumeAt(ctx, &r, w, wait)
+		result, err := b.consumeAt(ctx, r, w, wait)
 		if err == nil {
 			b.used.consumer(r.Consumer, time.Now())
 		}
@@ -57,7 +67,7 @@ func (b *Broker) Consume(ctx context.Context, r ConsumeRequest) (ConsumeResult, 
 	if r.Plain() {
 		w.limit = 1
 	}
-	result, err := b.consumeNext(ctx, &r, w, wait)
+	result, err := b.consumeNext(ctx, r, w, wait)
 	if err == nil {
 		b.used.consumer(r.Consumer, time.Now())
 	}

@@ -17,7 +17,7 @@ type ConsumerState struct {
 
 // RegisterConsumer registers a consumer that begins at from, or finds the one that has the name
 // already, where it is. Errors: invalid_request, topic_not_found, offset_trimmed,
-// offset_out_of_range.
+// offset_out_of_range, rate_limited.
 func (b *Broker) RegisterConsumer(ctx context.Context, topic TopicName, name string, from Start) (Consumer, Head, error) {
 	if err := b.enter(); err != nil {
 		return Consumer{}, Head{}, err
@@ -32,9 +32,11 @@ func (b *Broker) RegisterConsumer(ctx context.Context, topic TopicName, name str
 	if err := checkInteger("from", from, FromEnd); err != nil {
 		return Consumer{}, Head{}, err
 	}
-	row, head, err := b.store.RegisterConsumer(ctx, ConsumerRegistration{Topic: topic, Name: name, From: from, At: b.now()})
+	row, head, err := b.store.RegisterConsumer(ctx, ConsumerRegistration{
+		Topic: topic, Name: name, From: from, At: b.now(), Maker: grantIn(ctx).maker(),
+	})
 	if err != nil {
-		return Consumer{}, Head{}, err
+		return Consumer{}, Head{}, b.counters.refusedByQuota(err)
 	}
 	return b.positions.overlay(row), head, nil
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is a stable, machine-readable reason of a refusal (contract section 2). Codes are never
@@ -28,6 +29,7 @@ const (
 	CodeRequestTooLarge    Code = "request_too_large"
 	CodeOffsetOutOfRange   Code = "offset_out_of_range"
 	CodeSeqReused          Code = "seq_reused"
+	CodeRateLimited        Code = "rate_limited"
 	CodeInternal           Code = "internal"
 	CodeOverloaded         Code = "overloaded"
 	CodeUnavailable        Code = "unavailable"
@@ -46,6 +48,9 @@ type Facts struct {
 	FirstOffset *int64 // offset_trimmed
 	NextOffset  *int64 // append_conflict, offset_out_of_range
 	MaxBytes    *int64 // message_too_large, request_too_large
+	Quota       Quota  // rate_limited: the one that is used up
+	// RetryAfter is when the same call may succeed, where that is known: rate_limited.
+	RetryAfter time.Duration
 }
 
 // Error is a refusal or failure: a code, a sentence for the caller, the facts, and the cause,
@@ -95,6 +100,7 @@ var (
 	ErrRequestTooLarge    = &Error{Code: CodeRequestTooLarge, Message: "the request is too large"}
 	ErrOffsetOutOfRange   = &Error{Code: CodeOffsetOutOfRange, Message: "offset lies beyond the end of the topic"}
 	ErrSeqReused          = &Error{Code: CodeSeqReused, Message: "this seq was stored with another message"}
+	ErrRateLimited        = &Error{Code: CodeRateLimited, Message: "a quota is used up"}
 	ErrInternal           = &Error{Code: CodeInternal, Message: "internal error"}
 	ErrOverloaded         = &Error{Code: CodeOverloaded, Message: "the broker has too much work queued; try again later"}
 	ErrUnavailable        = &Error{Code: CodeUnavailable, Message: "the store does not answer; try again later"}

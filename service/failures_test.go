@@ -261,7 +261,7 @@ func TestHoleStopsTheTopic(t *testing.T) {
 	wantErr(t, "produce", err, service.ErrInternal)
 	wantErr(t, "readiness", f.Ready(t.Context()), service.ErrInternal)
 	want(t, "violations", f.Violations(), 1)
-	if _, err := f.CreateTopic(t.Context(), "other", nil); err != nil {
+	if _, err := f.CreateTopic(t.Context(), "other", service.TopicChange{}); err != nil {
 		t.Errorf("other topics go on: %v", err)
 	}
 	if err := f.DeleteTopic(t.Context(), topicName); err != nil {

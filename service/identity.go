@@ -181,6 +181,11 @@ func (s *recognizing) Seek(ctx context.Context, r SeekRequest, now time.Time) (C
 	return own(ctx, s, func() (Consumer, error) { return s.Store.Seek(ctx, r, now) })
 }
 
+// SetQuota implements Store.
+func (s *recognizing) SetQuota(ctx context.Context, name TopicName, change QuotaChange) (Head, error) {
+	return own(ctx, s, func() (Head, error) { return s.Store.SetQuota(ctx, name, change) })
+}
+
 // CommitOffsets implements Store.
 func (s *recognizing) CommitOffsets(ctx context.Context, commits []OffsetCommit, now time.Time) error {
 	return own0(ctx, s, func() error { return s.Store.CommitOffsets(ctx, commits, now) })

@@ -209,6 +209,9 @@ func (p *appendPlanner) decide(r *AppendRequest) (AppendResult, *Error) {
 	if len(fresh) > 0 && r.ExpectedOffset != nil && *r.ExpectedOffset != next {
 		return AppendResult{}, errAppendConflict(next)
 	}
+	if refusal := p.room(head, fresh); refusal != nil {
+		return AppendResult{}, refusal
+	}
 	if len(fresh) > 0 {
 		known = join(known, Range{Seq: p.append(r, name, head, fresh), Offset: next, Count: len(fresh)})
 	} else if name != "" && !fault.Mistake("duplicate_without_write") {
@@ -310,6 +313,26 @@ func (p *appendPlanner) stored(r *AppendRequest, name string, first Offset) ([]R
 		known = join(known, Range{Seq: seq, Offset: m.Offset, Count: 1})
 	}
 	return known, nil
+}
+
+// room refuses new messages that the quota of their topic has no room for. What is stored already takes none: a
+// repeat gets its answer however full the topic is.
+func (p *appendPlanner) room(head Head, fresh []Payload) *Error {
+	most := head.Quota.StoredBytes
+	if most == 0 || len(fresh) == 0 {
+		return nil
+	}
+	bytes := head.Bytes
+	if i, ok := p.places[head.ID]; ok {
+		bytes = p.topics[i].Head.Bytes
+	}
+	for i := range fresh {
+		bytes += fresh[i].Size()
+	}
+	if bytes <= most {
+		return nil
+	}
+	return errQuota(QuotaTopicStoredBytes, roomAfter)
 }
 
 // append adds messages to the group and returns the seq of the first.

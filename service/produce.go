@@ -35,7 +35,7 @@ func (r *ProduceResult) Offset() (Offset, bool) {
 //
 // Errors: invalid_request, message_too_large, request_too_large, topic_not_found,
 // incarnation_changed, producer_not_found, producer_fenced, unknown_epoch, seq_gap, seq_reused,
-// append_conflict, overloaded, unavailable, outcome_unknown, storage_full.
+// append_conflict, rate_limited, overloaded, unavailable, outcome_unknown, storage_full.
 func (b *Broker) Produce(ctx context.Context, r ProduceRequest) (ProduceResult, error) {
 	if err := b.enter(); err != nil {
 		return ProduceResult{}, err
@@ -51,17 +51,17 @@ func (b *Broker) Produce(ctx context.Context, r ProduceRequest) (ProduceResult, 
 	if r.Seq != nil {
 		request.Seq = *r.Seq
 	}
-	t, err := b.knownTopic(ctx, r.Topic)
+	t, err := b.admitted(ctx, &r)
 	for range resolveAttempts {
 		if err != nil {
-			return ProduceResult{}, err
+			return ProduceResult{}, b.counters.refusedByQuota(err)
 		}
 		var result AppendResult
 		if result, err = b.produceTo(ctx, t, request); CodeOf(err) != CodeTopicNotFound {
 			if err == nil {
 				b.used.producer(r.Producer, time.Now())
 			}
-			return ProduceResult{AppendResult: result, Durability: b.props.Durability}, err
+			return ProduceResult{AppendResult: result, Durability: b.props.Durability}, b.counters.refusedByQuota(err)
 		}
 		// The life of the topic known here has ended: its head row is not there. The name is
 		// resolved anew and the request decided anew (P3).
@@ -70,15 +70,33 @@ func (b *Broker) Produce(ctx context.Context, r ProduceRequest) (ProduceResult, 
 	return ProduceResult{}, ErrTopicNotFound
 }
 
+// admitted returns the topic of a request that the paces of its token and its topic let through. The caller releases
+// it.
+func (b *Broker) admitted(ctx context.Context, r *ProduceRequest) (*topic, error) {
+	t, err := b.knownTopic(ctx, r.Topic)
+	if err != nil {
+		return nil, err
+	}
+	if err := takeBytes(ctx, t, payloadBytes(r.Payloads)); err != nil {
+		t.release()
+		return nil, err
+	}
+	return t, nil
+}
+
+func payloadBytes(payloads []Payload) (sum int64) {
+	for i := range payloads {
+		sum += payloads[i].Size()
+	}
+	return sum
+}
+
 // produceTo hands a request to the lane of its topic, which releases the topic: the group goes on
 // when this caller is gone.
 func (b *Broker) produceTo(ctx context.Context, t *topic, request AppendRequest) (AppendResult, error) {
 	request.Topic = t.id
-	var payload int64
-	for i := range request.Payloads {
-		payload += request.Payloads[i].Size()
-	}
-	j := newJob[produceJob, AppendResult](ctx, produceJob{request, t}, requestSize(len(request.Payloads), payload))
+	size := requestSize(len(request.Payloads), payloadBytes(request.Payloads))
+	j := newJob[produceJob, AppendResult](ctx, produceJob{request, t}, size)
 	if err := b.commits.submit(BucketOf(t.name), j); err != nil {
 		t.release()
 		return AppendResult{}, err

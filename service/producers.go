@@ -5,7 +5,7 @@ import "context"
 // RegisterProducer registers a producer on a topic, creating the topic when it is missing (P2).
 // With a name it opens a session: Epoch grows by one, and earlier sessions are fenced. With an
 // instance it may be repeated blindly, and is, while its outcome is unknown (P9). Errors: invalid_request, producer_fenced (a late copy of
-// an earlier register).
+// an earlier register), rate_limited.
 func (b *Broker) RegisterProducer(ctx context.Context, topic TopicName, name, instance string) (Producer, Head, error) {
 	if err := b.enter(); err != nil {
 		return Producer{}, Head{}, err
@@ -23,9 +23,10 @@ func (b *Broker) RegisterProducer(ctx context.Context, topic TopicName, name, in
 	if instance != "" && name == "" {
 		return Producer{}, Head{}, Invalid("instance", "belongs to a named producer: send prod_name too")
 	}
-	registration := ProducerRegistration{Topic: b.newTopic(topic), Name: name, Instance: instance}
+	registration := ProducerRegistration{Topic: b.newTopic(ctx, topic), Name: name, Instance: instance}
 	if instance == "" { // not repeated, see repeat
-		return b.store.RegisterProducer(ctx, registration)
+		row, head, err := b.store.RegisterProducer(ctx, registration)
+		return row, head, b.counters.refusedByQuota(err)
 	}
 	var head Head
 	row, err := repeatChange(ctx, b, func(ctx context.Context) (row Producer, err error) {
@@ -33,7 +34,7 @@ func (b *Broker) RegisterProducer(ctx context.Context, topic TopicName, name, in
 		return row, err
 	})
 	if err != nil {
-		return Producer{}, Head{}, err
+		return Producer{}, Head{}, b.counters.refusedByQuota(err)
 	}
 	return row, head, nil
 }

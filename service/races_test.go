@@ -132,7 +132,7 @@ func TestReplacedTopicIsSeenWhateverElseHappens(t *testing.T) {
 	a := setup(t, open(t, shared{store}, service.Config{}))
 	b := setup(t, open(t, shared{store.Store}, service.Config{}))
 	a.produce("old")
-	if _, err := a.CreateTopic(t.Context(), "other", nil); err != nil {
+	if _, err := a.CreateTopic(t.Context(), "other", service.TopicChange{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.DeleteTopic(t.Context(), topicName); err != nil {

@@ -28,7 +28,7 @@ type ReadResult struct {
 
 // Read answers messages from an offset on; none at the end of the topic or at the end of Wait.
 // Errors: invalid_request, topic_not_found, incarnation_changed, offset_trimmed,
-// offset_out_of_range, overloaded, unavailable.
+// offset_out_of_range, rate_limited, overloaded, unavailable.
 func (b *Broker) Read(ctx context.Context, r ReadRequest) (ReadResult, error) {
 	if err := b.enter(); err != nil {
 		return ReadResult{}, err
@@ -37,6 +37,10 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) (ReadResult, error) {
 	w, wait, err := b.checkRead(&r)
 	if err != nil {
 		return ReadResult{}, err
+	}
+	pace, err := mayGive(ctx)
+	if err != nil {
+		return ReadResult{}, b.counters.refusedByQuota(err)
 	}
 	v, err := b.look(ctx, r.Topic)
 	if err != nil {
@@ -57,6 +61,7 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) (ReadResult, error) {
 	if err != nil {
 		return ReadResult{}, err
 	}
+	pace.gave(messages)
 	return ReadResult{Messages: messages, Next: c.from + Offset(len(messages)), Head: head}, nil
 }
 

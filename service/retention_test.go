@@ -41,7 +41,7 @@ func rounds(h *hands) service.Config {
 
 func (f *fixture) keep(change service.RetentionChange) service.TopicState {
 	f.t.Helper()
-	state, err := f.SetRetention(f.t.Context(), topicName, change)
+	state, err := f.UpdateTopic(f.t.Context(), topicName, service.TopicChange{Retention: &change})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -255,8 +255,14 @@ func TestRetentionChangesAreChecked(t *testing.T) {
 		"keep_for":        {KeepFor: new([]string{"fine", "not fine"})},
 	} {
 		for what, call := range map[string]func() error{
-			"SetRetention": func() error { _, err := f.SetRetention(t.Context(), topicName, change); return err },
-			"CreateTopic":  func() error { _, err := f.CreateTopic(t.Context(), "new", &change); return err },
+			"UpdateTopic": func() error {
+				_, err := f.UpdateTopic(t.Context(), topicName, service.TopicChange{Retention: &change})
+				return err
+			},
+			"CreateTopic": func() error {
+				_, err := f.CreateTopic(t.Context(), "new", service.TopicChange{Retention: &change})
+				return err
+			},
 		} {
 			var refusal *service.Error
 			if err := call(); !errors.As(err, &refusal) || refusal.Code != service.CodeInvalidRequest || refusal.Facts.Field != field {
@@ -264,9 +270,13 @@ func TestRetentionChangesAreChecked(t *testing.T) {
 			}
 		}
 	}
-	_, err := f.SetRetention(t.Context(), topicName, service.RetentionChange{KeepFor: new(make([]string, 101))})
+	_, err := f.UpdateTopic(t.Context(), topicName, service.TopicChange{
+		Retention: &service.RetentionChange{KeepFor: new(make([]string, 101))},
+	})
 	wantErr(t, "101 names", err, service.ErrInvalidRequest)
-	_, err = f.SetRetention(t.Context(), "missing", service.RetentionChange{MaxBytes: new(int64(1))})
+	_, err = f.UpdateTopic(t.Context(), "missing", service.TopicChange{
+		Retention: &service.RetentionChange{MaxBytes: new(int64(1))},
+	})
 	wantErr(t, "a missing topic", err, service.ErrTopicNotFound)
 }
 

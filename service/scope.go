@@ -77,12 +77,14 @@ type Grant struct {
 	// TokenID is the public part of the token.
 	TokenID          string
 	admin            bool
+	quota            TokenQuota
+	pace             *pace // nil without a rate; it outlives the grant, as long as the token is known
 	produce, consume []pattern
 }
 
 // grantOf is what scopes allow. One that is not understood, as of a later version, allows nothing.
 func grantOf(token *Token) *Grant {
-	g := &Grant{TokenID: token.ID}
+	g := &Grant{TokenID: token.ID, quota: token.Quota}
 	for _, scope := range token.Scopes {
 		right, p, err := scope.split()
 		switch {

@@ -46,7 +46,16 @@ func (unobserved) Grouped(Group) {}
 type counters struct {
 	violations           atomic.Int64 // what was found that must never be
 	tailHits, tailMisses atomic.Int64
-	resolved, unresolved atomic.Int64 // appends whose outcome was unknown at first
+	resolved, unresolved atomic.Int64            // appends whose outcome was unknown at first
+	quotas               map[Quota]*atomic.Int64 // what each has refused; the map itself never changes
+}
+
+func quotaCounts() map[Quota]*atomic.Int64 {
+	counts := map[Quota]*atomic.Int64{}
+	for _, quota := range Quotas() {
+		counts[quota] = new(atomic.Int64)
+	}
+	return counts
 }
 
 // Stats are figures of a broker. Counts are since its start.
@@ -67,6 +76,8 @@ type Stats struct {
 	// Resolved counts groups whose outcome was unknown and was found out, Unresolved those where it was
 	// not (P9).
 	Resolved, Unresolved int64
+	// QuotaRefusals counts what each quota has refused.
+	QuotaRefusals map[Quota]int64
 	// Store is what the engine says of itself.
 	Store StoreStats
 }
@@ -126,6 +137,10 @@ func (b *Broker) Stats() Stats {
 		PendingPositions: len(b.positions.allPending()),
 		Violations:       b.counters.violations.Load(),
 		Resolved:         b.counters.resolved.Load(), Unresolved: b.counters.unresolved.Load(),
+		QuotaRefusals: map[Quota]int64{},
+	}
+	for quota, n := range b.counters.quotas {
+		s.QuotaRefusals[quota] = n.Load()
 	}
 	if b.measured != nil {
 		s.Store = b.measured.Stats()

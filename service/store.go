@@ -83,7 +83,8 @@ var ErrStopped = errors.New("writing has stopped")
 
 // TopicStore keeps topics and their heads.
 type TopicStore interface {
-	// CreateTopic creates a topic that starts at offset 0. ErrTopicExists when there is one.
+	// CreateTopic creates a topic that starts at offset 0. ErrTopicExists when there is one;
+	// ErrRateLimited where its Maker has made as many as it may (CheckRoom).
 	CreateTopic(ctx context.Context, topic NewTopic) (Head, error)
 	// Heads reads the heads of those of the named topics that exist, in any order. It sees every
 	// commit acknowledged, by any broker, before it was called.
@@ -109,6 +110,9 @@ type TopicStore interface {
 	// under the lock of its head. One that is not, for example because another broker has renewed it,
 	// stays as it is. It returns the head. ErrTopicNotFound.
 	Renew(ctx context.Context, name TopicName, incarnation string) (Head, error)
+	// SetQuota changes the quota of a topic, under the lock of its head, and returns the head with it. To
+	// be called again with the same change does no harm. ErrTopicNotFound.
+	SetQuota(ctx context.Context, name TopicName, change QuotaChange) (Head, error)
 	// Sweep removes at most about limit rows that deleted topics or Trim left behind, in one small
 	// transaction that blocks no produce. It returns how many; 0 means that nothing is left.
 	Sweep(ctx context.Context, limit int) (int, error)
@@ -121,6 +125,9 @@ type NewTopic struct {
 	At          time.Time
 	// Retention is what is to be kept of it.
 	Retention Retention
+	Quota     TopicQuota
+	// Maker is by whom it is made.
+	Maker Maker
 }
 
 // Head is a topic with the state that orders its appends.
@@ -138,13 +145,16 @@ type Head struct {
 	Foreign bool
 	// LastAppend is the CreatedAt of the newest message ever stored, zero when there was none.
 	LastAppend time.Time
+	Quota      TopicQuota
 }
 
 // ProducerStore keeps producers and their sessions.
 type ProducerStore interface {
 	// RegisterProducer registers a producer (P2), creating the topic when it is missing. With a
 	// name it opens a session (OpenSession) on the name's one row; without, it makes a new row of
-	// epoch 0. It always writes and commits.
+	// epoch 0. It always writes and commits. Where one more would be registered, the quotas of the topic and
+	// of the Maker are asked, exactly, however many brokers register at a time (CheckRoom); one that is
+	// registered already takes no room. ErrRateLimited: neither a producer nor a topic was made.
 	RegisterProducer(ctx context.Context, r ProducerRegistration) (Producer, Head, error)
 	// UnregisterProducer ends the session of a named producer (CloseSession: epoch + 1, nothing
 	// else is forgotten) or removes an anonymous one. ErrTopicNotFound, ErrProducerNotFound.
@@ -162,7 +172,7 @@ type ProducerStore interface {
 
 // ProducerRegistration asks for a producer on a topic. Name and Instance may be "".
 type ProducerRegistration struct {
-	Topic    NewTopic // Incarnation and At are used only if the topic must be created
+	Topic    NewTopic // Incarnation and Quota are used only if the topic must be created; Maker makes both
 	Name     string
 	Instance string
 }
@@ -214,7 +224,8 @@ type MessageStore interface {
 // ConsumerStore keeps consumers and their positions.
 type ConsumerStore interface {
 	// RegisterConsumer makes a consumer at PlanStart, or returns the one that has the name already,
-	// unchanged. ErrTopicNotFound and the refusals of PlanStart.
+	// unchanged. One more takes room like a producer. ErrTopicNotFound, ErrRateLimited and the refusals of
+	// PlanStart.
 	RegisterConsumer(ctx context.Context, r ConsumerRegistration) (Consumer, Head, error)
 	// UnregisterConsumer removes a consumer and its position. ErrTopicNotFound, ErrConsumerNotFound.
 	UnregisterConsumer(ctx context.Context, topic TopicName, id ConsumerID) error
@@ -254,6 +265,7 @@ type ConsumerRegistration struct {
 	Name  string
 	From  Start
 	At    time.Time
+	Maker Maker
 }
 
 // Consumer is the row of one consumer.

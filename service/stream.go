@@ -57,6 +57,7 @@ type Stream struct {
 	topic       TopicName
 	incarnation string
 	next        Offset
+	pace        *pace // of the token of the reader, nil if it has none
 
 	// view is the topic as it was looked at last, and lookedAt when. view.topic is nil if it has to be
 	// looked at anew.
@@ -81,7 +82,9 @@ func (b *Broker) Stream(ctx context.Context, r StreamRequest) (*Stream, error) {
 	if !b.waiters.take(0) {
 		return nil, ErrOverloaded
 	}
-	s := &Stream{broker: b, topic: r.Topic, incarnation: r.Incarnation, next: r.Offset}
+	s := &Stream{
+		broker: b, topic: r.Topic, incarnation: r.Incarnation, next: r.Offset, pace: grantIn(ctx).paceOf(),
+	}
 	err = s.look(ctx)
 	if err == nil {
 		// A nil *Error in an error would be one.
@@ -115,6 +118,13 @@ func (s *Stream) Next(ctx context.Context, wait time.Duration) (StreamEvent, err
 	}
 	defer b.leave()
 	for {
+		// A stream is not refused for what its token has had: it waits, and gets no more meanwhile.
+		if owed := s.pace.owed(time.Now()); owed > 0 {
+			if err := b.rest(ctx, min(owed, wait)); err != nil || owed >= wait {
+				return StreamEvent{}, err
+			}
+			wait -= owed
+		}
 		if err := s.look(ctx); err != nil {
 			return StreamEvent{}, err
 		}
@@ -134,6 +144,20 @@ func (s *Stream) Next(ctx context.Context, wait time.Duration) (StreamEvent, err
 		}
 		wait = left
 		s.forget()
+	}
+}
+
+// rest waits for a time, while the broker is not closing.
+func (b *Broker) rest(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-b.closing:
+		return errClosed
+	case <-ctx.Done():
+		return ErrUnavailable.Because(context.Cause(ctx))
 	}
 }
 
@@ -182,6 +206,7 @@ func (s *Stream) step(ctx context.Context) (StreamEvent, error) {
 		if err != nil {
 			return s.refused(err) // it may have been trimmed since it was looked at
 		}
+		s.pace.gave(messages)
 		s.next += Offset(len(messages))
 		s.atEnd = false
 		return StreamEvent{StreamMessages, messages, s.next}, nil

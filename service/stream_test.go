@@ -111,7 +111,7 @@ func TestStreamEndsWithItsTopic(t *testing.T) {
 				time.AfterFunc(3*time.Second, func() {
 					err := b.DeleteTopic(t.Context(), topicName)
 					if err == nil && c.anew {
-						_, err = b.CreateTopic(t.Context(), topicName, nil)
+						_, err = b.CreateTopic(t.Context(), topicName, service.TopicChange{})
 					}
 					if err != nil {
 						t.Error(err)

@@ -24,6 +24,7 @@ type Token struct {
 	Scopes []Scope
 	// ExpiresAt and RevokedAt are zero for never.
 	CreatedAt, ExpiresAt, RevokedAt time.Time
+	Quota                           TokenQuota
 }
 
 // The text of a token is
@@ -62,7 +63,8 @@ type NewToken struct {
 	Name   string
 	Scopes []Scope
 	// Life is how long it is valid, 0 for ever.
-	Life time.Duration
+	Life  time.Duration
+	Quota TokenQuota
 }
 
 // Check refuses what cannot be made. Errors: invalid_request.
@@ -77,6 +79,9 @@ func (n *NewToken) Check() error {
 		if _, _, err := scope.split(); err != nil {
 			return err
 		}
+	}
+	if err := n.Quota.check(); err != nil {
+		return err
 	}
 	if n.Life < 0 || n.Life > MaxTokenLife {
 		return Invalid("expires_seconds", "must be between 1 and %d", int64(MaxTokenLife.Seconds()))
@@ -106,7 +111,7 @@ func CreateToken(ctx context.Context, store TokenStore, n NewToken, now time.Tim
 	token := Token{
 		ID: id, Name: n.Name, Hash: sha256.Sum256([]byte(text)),
 		Scopes:    slices.Compact(slices.Sorted(slices.Values(n.Scopes))),
-		CreatedAt: now.UTC().Truncate(time.Microsecond),
+		CreatedAt: now.UTC().Truncate(time.Microsecond), Quota: n.Quota,
 	}
 	if n.Life > 0 {
 		token.ExpiresAt = token.CreatedAt.Add(n.Life).Truncate(time.Microsecond)

@@ -38,7 +38,8 @@ type tokenCache struct {
 	reading  *tokenRead // nil while there is none
 	failedAt time.Time
 	failure  error
-	changed  time.Time // a read that began before this does not know of the last change
+	changed  time.Time        // a read that began before this does not know of the last change
+	paces    map[string]*pace // of the tokens that have one, as of the last read
 }
 
 // tokenSet is the tokens as they were read.
@@ -189,9 +190,28 @@ func (c *tokenCache) ended(read *tokenRead, at time.Time, tokens []Token, err er
 		read.err = ErrUnavailable.Because(err)
 		c.failure, c.failedAt = read.err, time.Now()
 	} else if !at.Before(c.changed) {
-		c.set.Store(newTokenSet(at, tokens))
+		set := newTokenSet(at, tokens)
+		c.keepPaces(set)
+		c.set.Store(set)
 	}
 	close(read.done)
+}
+
+// keepPaces gives the grants of a set their paces. A token keeps its own from one read to the next: it is not
+// forgiven what it owes. The caller holds mu.
+func (c *tokenCache) keepPaces(set *tokenSet) {
+	paces := map[string]*pace{}
+	for id, known := range set.byID {
+		if known.Quota.BytesPerSecond == 0 {
+			continue
+		}
+		p := c.paces[id]
+		if p == nil {
+			p = newPace(known.Quota.BytesPerSecond)
+		}
+		paces[id], known.grant.pace = p, p
+	}
+	c.paces = paces
 }
 
 func newTokenSet(at time.Time, tokens []Token) *tokenSet {

@@ -14,8 +14,9 @@ type topic struct {
 	id   TopicID
 	name TopicName
 
-	used    atomic.Int64 // calls under way; a topic in use is not evicted
-	lastUse atomic.Int64 // nanoseconds
+	used    atomic.Int64         // calls under way; a topic in use is not evicted
+	lastUse atomic.Int64         // nanoseconds
+	pace    atomic.Pointer[pace] // of what this broker takes for the topic, nil where it has no quota
 
 	mu          sync.Mutex
 	head        Head
@@ -28,9 +29,11 @@ type topic struct {
 }
 
 func newTopic(head Head, at time.Time, renewed func(TopicID)) *topic {
-	return &topic{
+	t := &topic{
 		id: head.ID, name: head.Name, head: head, confirmedAt: at, advanced: make(chan struct{}), renewed: renewed,
 	}
+	t.limit(head.Quota)
+	return t
 }
 
 // observe takes in a head that was read from the store. at is when the read began: a slow read
@@ -54,7 +57,17 @@ func (t *topic) observe(head Head, at time.Time) {
 	}
 	if at.After(t.confirmedAt) {
 		t.confirmedAt = at
+		t.limit(head.Quota)
 	}
+}
+
+// limit takes in the quota of a head that is the newest known. The caller holds mu.
+func (t *topic) limit(quota TopicQuota) {
+	t.head.Quota = quota
+	if now := t.pace.Load(); now == nil && quota.BytesPerSecond == 0 || now != nil && now.rate == quota.BytesPerSecond {
+		return
+	}
+	t.pace.Store(newPace(quota.BytesPerSecond))
 }
 
 // publish takes in a group this broker has committed; at is when the commit began. It checks what
@@ -89,6 +102,7 @@ func (t *topic) publish(a *TopicAppend, at time.Time) (tailGrowth int64, err err
 	t.wake()
 	if at.After(t.confirmedAt) {
 		t.confirmedAt = at
+		t.limit(a.Head.Quota)
 	}
 	return t.tail.bytes - before, nil
 }

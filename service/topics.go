@@ -21,9 +21,28 @@ type TopicState struct {
 	Producers, Consumers int64
 }
 
-// CreateTopic creates a topic that keeps what is said, nil for everything. Errors: invalid_request,
-// topic_exists.
-func (b *Broker) CreateTopic(ctx context.Context, name TopicName, kept *RetentionChange) (Head, error) {
+// TopicChange is what may be said of a topic. What is nil stays as it is, or as it is by itself: everything is
+// kept, and there are no quotas.
+type TopicChange struct {
+	Retention *RetentionChange
+	Quota     *QuotaChange
+}
+
+func (c *TopicChange) check() error {
+	if c.Retention != nil {
+		if err := c.Retention.check(); err != nil {
+			return err
+		}
+	}
+	if c.Quota != nil {
+		return c.Quota.check()
+	}
+	return nil
+}
+
+// CreateTopic creates a topic of which is kept and allowed what is said. Errors: invalid_request, topic_exists,
+// rate_limited.
+func (b *Broker) CreateTopic(ctx context.Context, name TopicName, what TopicChange) (Head, error) {
 	if err := b.enter(); err != nil {
 		return Head{}, err
 	}
@@ -31,18 +50,27 @@ func (b *Broker) CreateTopic(ctx context.Context, name TopicName, kept *Retentio
 	if err := CheckName("name", name); err != nil {
 		return Head{}, err
 	}
-	topic := b.newTopic(name)
-	if kept != nil {
-		if err := kept.check(); err != nil {
-			return Head{}, err
-		}
-		topic.Retention = kept.Apply(Retention{})
+	if err := what.check(); err != nil {
+		return Head{}, err
 	}
-	return b.store.CreateTopic(ctx, topic)
+	topic := b.newTopic(ctx, name)
+	if what.Retention != nil {
+		topic.Retention = what.Retention.Apply(Retention{})
+	}
+	if what.Quota != nil {
+		topic.Quota = what.Quota.Apply(topic.Quota)
+	}
+	head, err := b.store.CreateTopic(ctx, topic)
+	return head, b.counters.refusedByQuota(err)
 }
 
-func (b *Broker) newTopic(name TopicName) NewTopic {
-	return NewTopic{Name: name, Incarnation: b.config.NewToken(), At: b.now()}
+// newTopic is a topic to create, made by the token that the call comes by.
+func (b *Broker) newTopic(ctx context.Context, name TopicName) NewTopic {
+	topic := NewTopic{Name: name, Incarnation: b.config.NewToken(), At: b.now()}
+	if g := grantIn(ctx); g != nil {
+		topic.Maker, topic.Quota.StoredBytes = g.maker(), g.quota.TopicStoredBytes
+	}
+	return topic
 }
 
 func (b *Broker) now() time.Time { return b.config.Now().UTC().Truncate(time.Microsecond) }
@@ -112,10 +140,12 @@ func (b *Broker) topicState(ctx context.Context, head Head, kept Retention) (Top
 	return TopicState{Head: head, Retention: kept, Producers: producers, Consumers: consumers}, nil
 }
 
-// SetRetention changes what is kept of a topic, durably before it returns, and describes the topic. It may be
-// repeated blindly. What is to go goes in the background. Errors: invalid_request, topic_not_found,
-// unavailable, outcome_unknown, storage_full.
-func (b *Broker) SetRetention(ctx context.Context, name TopicName, change RetentionChange) (TopicState, error) {
+// UpdateTopic changes what is kept of a topic and what is allowed of it, durably before it returns, and describes the
+// topic. It may be repeated blindly. What is to go goes in the background. This broker keeps to another rate at
+// once, the others from the next time on that they look at the topic, at the latest with the next message that they
+// store; all other quotas count everywhere at once. Errors: invalid_request, topic_not_found, unavailable,
+// outcome_unknown, storage_full.
+func (b *Broker) UpdateTopic(ctx context.Context, name TopicName, change TopicChange) (TopicState, error) {
 	if err := b.enter(); err != nil {
 		return TopicState{}, err
 	}
@@ -123,14 +153,34 @@ func (b *Broker) SetRetention(ctx context.Context, name TopicName, change Retent
 	if err := CheckName("topic", name); err != nil {
 		return TopicState{}, err
 	}
+	if change == (TopicChange{}) {
+		return TopicState{}, Invalid("retention", "send at least one of retention and quota")
+	}
 	if err := change.check(); err != nil {
 		return TopicState{}, err
 	}
-	var kept Retention
 	head, err := repeatChange(ctx, b, func(ctx context.Context) (head Head, err error) {
-		head, kept, err = b.store.SetRetention(ctx, name, change)
+		if change.Quota != nil {
+			if head, err = b.store.SetQuota(ctx, name, *change.Quota); err != nil {
+				return head, err
+			}
+		}
+		if change.Retention != nil {
+			head, _, err = b.store.SetRetention(ctx, name, *change.Retention)
+		}
 		return head, err
 	})
+	if err != nil {
+		return TopicState{}, err
+	}
+	if change.Quota != nil {
+		// So that this broker knows the new rate. What it appends from now on tells it too: an append that had the
+		// old head under its lock began before this read.
+		if _, err := b.readHead(ctx, name); err != nil {
+			return TopicState{}, err
+		}
+	}
+	kept, err := b.store.Retention(ctx, head.ID)
 	if err != nil {
 		return TopicState{}, err
 	}

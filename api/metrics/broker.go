@@ -100,6 +100,12 @@ func queueFigures() []figure {
 
 func brokerFigures() []figure {
 	return []figure{
+		counter("topiq_quota_refusals_total", "Requests that were refused as rate_limited, by the quota of their token or topic that was used up.",
+			func(s *service.Stats, value func(float64, ...string)) {
+				for _, quota := range slices.Sorted(maps.Keys(s.QuotaRefusals)) {
+					value(float64(s.QuotaRefusals[quota]), string(quota))
+				}
+			}, "quota"),
 		counter("topiq_tail_reads_total", "Reads of messages, by where they were answered from: hit is memory, miss the store.",
 			func(s *service.Stats, value func(float64, ...string)) {
 				value(float64(s.TailHits), "hit")

@@ -137,6 +137,7 @@ func groups() []kong.Group {
 		{Key: "access", Title: "Access:"},
 		{Key: "postgres", Title: "PostgreSQL:"},
 		{Key: "limits", Title: "Limits:"},
+		{Key: "quotas", Title: "Quotas:"},
 	}
 }
 

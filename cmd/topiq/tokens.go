@@ -43,8 +43,9 @@ func (l *lifetime) UnmarshalText(text []byte) error {
 // environment, which is there for every command.
 type tokensCreateCommand struct {
 	tokensFlags
-	Name    string   `env:"-" required:"" placeholder:"NAME" help:"For whom it is. Several tokens may have the same name, so that one can follow another."`
-	Scope   []string `env:"-" required:"" placeholder:"SCOPE" help:"What it allows: produce:PATTERN, consume:PATTERN or admin, and more than one of them. A pattern is the name of a topic, or the beginning of names with * behind it."`
+	Name  string   `env:"-" required:"" placeholder:"NAME" help:"For whom it is. Several tokens may have the same name, so that one can follow another."`
+	Scope []string `env:"-" required:"" placeholder:"SCOPE" help:"What it allows: produce:PATTERN, consume:PATTERN or admin, and more than one of them. A pattern is the name of a topic, or the beginning of names with * behind it."`
+	tokenQuotaFlags
 	Expires lifetime `env:"-" placeholder:"TIME" help:"How long it is valid, such as 90d or 12h. Without this it does not end until it is revoked."`
 }
 
@@ -54,7 +55,7 @@ func (*tokensCreateCommand) Help() string { return tokensHelp }
 // Run makes the token.
 func (c *tokensCreateCommand) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, true, func(ctx context.Context, keeper tokenKeeper) error {
-		token, text, err := keeper.create(ctx, client.NewToken{Name: c.Name, Scopes: c.Scope, Life: time.Duration(c.Expires)})
+		token, text, err := keeper.create(ctx, client.NewToken{Name: c.Name, Scopes: c.Scope, Life: time.Duration(c.Expires), Quota: c.quota()})
 		if err != nil {
 			return err
 		}
@@ -78,12 +79,13 @@ func (*tokensListCommand) Help() string { return tokensHelp }
 
 // tokenLine is what `topiq tokens list --json` writes.
 type tokenLine struct {
-	TokenID   string     `json:"token_id"`
-	Name      string     `json:"name"`
-	Scopes    []string   `json:"scopes"`
-	CreatedAt time.Time  `json:"created_at"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	TokenID   string         `json:"token_id"`
+	Name      string         `json:"name"`
+	Scopes    []string       `json:"scopes"`
+	CreatedAt time.Time      `json:"created_at"`
+	ExpiresAt *time.Time     `json:"expires_at,omitempty"`
+	RevokedAt *time.Time     `json:"revoked_at,omitempty"`
+	Quota     tokenQuotaLine `json:"quota,omitzero"`
 }
 
 // Run lists the tokens.
@@ -97,7 +99,7 @@ func (c *tokensListCommand) Run(ctx context.Context, s streams) error {
 			lines := newLines(s.out)
 			for i := range tokens {
 				t := &tokens[i]
-				line := tokenLine{TokenID: t.ID, Name: t.Name, Scopes: t.Scopes, CreatedAt: t.CreatedAt}
+				line := tokenLine{TokenID: t.ID, Name: t.Name, Scopes: t.Scopes, CreatedAt: t.CreatedAt, Quota: tokenQuotaLine(t.Quota)}
 				if !t.ExpiresAt.IsZero() {
 					line.ExpiresAt = &t.ExpiresAt
 				}
@@ -110,11 +112,11 @@ func (c *tokensListCommand) Run(ctx context.Context, s streams) error {
 			}
 			return nil
 		}
-		rows := [][]string{{"ID", "NAME", "SCOPES", "CREATED", "ENDS", "REVOKED"}}
+		rows := [][]string{{"ID", "NAME", "SCOPES", "CREATED", "ENDS", "REVOKED", "QUOTAS"}}
 		for i := range tokens {
 			t := &tokens[i]
 			rows = append(rows, []string{
-				t.ID, t.Name, strings.Join(t.Scopes, ","), stamp(t.CreatedAt), orNever(t.ExpiresAt), orNever(t.RevokedAt),
+				t.ID, t.Name, strings.Join(t.Scopes, ","), stamp(t.CreatedAt), orNever(t.ExpiresAt), orNever(t.RevokedAt), quotasOf(t.Quota),
 			})
 		}
 		return writeTable(s.out, rows)

@@ -65,7 +65,7 @@ func (b brokerTokens) revoke(ctx context.Context, id string) (bool, error) {
 type storeTokens struct{ store service.Store }
 
 func (k storeTokens) create(ctx context.Context, n client.NewToken) (client.Token, string, error) {
-	request := service.NewToken{Name: n.Name, Life: n.Life}
+	request := service.NewToken{Name: n.Name, Life: n.Life, Quota: service.TokenQuota(n.Quota)}
 	for _, scope := range n.Scopes {
 		request.Scopes = append(request.Scopes, service.Scope(scope))
 	}
@@ -93,7 +93,7 @@ func (k storeTokens) revoke(ctx context.Context, id string) (bool, error) {
 }
 
 func tokenForPeople(t *service.Token) client.Token {
-	found := client.Token{ID: t.ID, Name: t.Name, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt}
+	found := client.Token{ID: t.ID, Name: t.Name, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, Quota: client.TokenQuota(t.Quota)}
 	for _, scope := range t.Scopes {
 		found.Scopes = append(found.Scopes, string(scope))
 	}

@@ -16,7 +16,7 @@ type topicsCommand struct {
 	Create   topicsCreateCommand   `cmd:"" help:"Create an empty topic."`
 	Describe topicsDescribeCommand `cmd:"" help:"Write what is known of a topic, one fact a line."`
 	Show     topicsDescribeCommand `cmd:"" hidden:"" help:"Another name of describe."`
-	Set      topicsSetCommand      `cmd:"" help:"Change what is kept of a topic."`
+	Set      topicsSetCommand      `cmd:"" help:"Change what is kept of a topic, and how much there may be."`
 	Delete   topicsDeleteCommand   `cmd:"" help:"Delete a topic with its messages, producers and consumers."`
 }
 
@@ -52,16 +52,22 @@ type topicsCreateCommand struct {
 	connection
 	topicArgument
 	retentionFlags
+	quotaFlags
 }
 
 // Validate refuses what cannot work; kong calls it.
-func (c *topicsCreateCommand) Validate() error { return c.validate() }
+func (c *topicsCreateCommand) Validate() error {
+	return errors.Join(c.retentionFlags.validate(), c.quotaFlags.validate())
+}
 
 // Run creates the topic.
 func (c *topicsCreateCommand) Run(ctx context.Context, s streams) error {
 	var options []client.TopicOption
-	if c.given() {
+	if c.retentionFlags.given() {
 		options = append(options, client.WithRetention(c.retention()))
+	}
+	if c.quotaFlags.given() {
+		options = append(options, client.WithQuota(c.quota()))
 	}
 	return c.do(ctx, s, func(ctx context.Context, broker *client.Client) error {
 		return broker.CreateTopic(ctx, c.Topic, options...)
@@ -90,7 +96,7 @@ func (c *topicsDescribeCommand) Run(ctx context.Context, s streams) error {
 			{"bytes", count(topic.Bytes)},
 			{"first_offset", count(topic.FirstOffset)},
 			{"next_offset", count(topic.NextOffset)},
-		}, retentionFacts(topic.Retention), [][]string{
+		}, retentionFacts(topic.Retention), quotaFacts(topic.Quota), [][]string{
 			{"producers", count(topic.Producers)},
 			{"consumers", count(topic.Consumers)},
 		}))

@@ -36,6 +36,7 @@ type topicsSetCommand struct {
 	connection
 	topicArgument
 	retentionFlags
+	quotaFlags
 	KeepForNobody bool `help:"Wait for no consumer any more."`
 }
 
@@ -43,6 +44,7 @@ type topicsSetCommand struct {
 func (*topicsSetCommand) Help() string {
 	return "What need not be kept any more goes some seconds later, and does not come back when a limit is raised. " +
 		"A consumer of --keep-for that is not registered has read nothing: while there is one, nothing goes. " +
+		"Quotas refuse what would be too much, and leave what is there. " +
 		"`topiq topics describe` shows what is set."
 }
 
@@ -51,10 +53,11 @@ func (c *topicsSetCommand) Validate() error {
 	if len(c.KeepFor) > 0 && c.KeepForNobody {
 		return errors.New("want either --keep-for or --keep-for-nobody")
 	}
-	if !c.given() && !c.KeepForNobody {
-		return errors.New("nothing to set: want --max-age, --max-bytes, --max-messages, --keep-for or --keep-for-nobody")
+	if !c.retentionFlags.given() && !c.KeepForNobody && !c.quotaFlags.given() {
+		return errors.New("nothing to set: want --max-age, --max-bytes, --max-messages, --keep-for, --keep-for-nobody " +
+			"or one of the quotas")
 	}
-	return c.validate()
+	return errors.Join(c.retentionFlags.validate(), c.quotaFlags.validate())
 }
 
 // Run changes the topic.
@@ -66,6 +69,14 @@ func (c *topicsSetCommand) Run(ctx context.Context, s streams) error {
 		change.KeepFor = []string{}
 	}
 	return c.do(ctx, s, func(ctx context.Context, broker *client.Client) error {
+		if c.quotaFlags.given() {
+			if _, err := broker.SetQuota(ctx, c.Topic, c.change()); err != nil {
+				return err
+			}
+		}
+		if !c.retentionFlags.given() && !c.KeepForNobody {
+			return nil
+		}
 		_, err := broker.SetRetention(ctx, c.Topic, change)
 		return err
 	})

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"Fencing", fencingTests()},
 		{"Races", raceTests()},
 		{"Tokens", tokenTests()},
+		{"Quotas", quotaTests()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

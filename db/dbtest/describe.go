@@ -52,7 +52,7 @@ func refusal(err error) string {
 	var text strings.Builder
 	text.WriteString(string(e.Code))
 	for _, fact := range []struct{ name, value string }{
-		{"field", e.Facts.Field}, {"incarnation", e.Facts.Incarnation},
+		{"field", e.Facts.Field}, {"incarnation", e.Facts.Incarnation}, {"quota", string(e.Facts.Quota)},
 	} {
 		if fact.value != "" {
 			text.WriteString(" " + fact.name + "=" + fact.value)

@@ -21,6 +21,13 @@ func (f *Faulty) SetRetention(
 	})
 }
 
+// SetQuota implements service.Store.
+func (f *Faulty) SetQuota(
+	ctx context.Context, topic service.TopicName, change service.QuotaChange,
+) (service.Head, error) {
+	return one(f, "SetQuota", func() (service.Head, error) { return f.Store.SetQuota(ctx, topic, change) })
+}
+
 // ListRetained implements service.Store.
 func (f *Faulty) ListRetained(ctx context.Context, after service.TopicID, limit int) ([]service.Retained, error) {
 	return one(f, "ListRetained", func() ([]service.Retained, error) { return f.Store.ListRetained(ctx, after, limit) })

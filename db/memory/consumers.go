@@ -12,6 +12,8 @@ import (
 func (s *Store) RegisterConsumer(
 	_ context.Context, r service.ConsumerRegistration,
 ) (service.Consumer, service.Head, error) {
+	there, release := s.counted(r.Maker)
+	defer release()
 	t, unlock := hold(&s.names, r.Topic, seekLock)
 	defer unlock()
 	if t == nil {
@@ -28,11 +30,17 @@ func (s *Store) RegisterConsumer(
 	if err != nil {
 		return service.Consumer{}, service.Head{}, err
 	}
+	if err := t.consumerRoom(r.Maker, there); err != nil {
+		return service.Consumer{}, service.Head{}, err
+	}
 	row := service.Consumer{
 		ID: service.ConsumerID(s.newID(service.BucketOfID(t.id))), Topic: t.id, Name: r.Name,
 		Offset: offset, LastSeen: stored(r.At),
 	}
 	t.consumers[row.ID] = row
+	if r.Maker.Counted() {
+		t.consMakers[row.ID] = r.Maker.TokenID
+	}
 	if r.Name != "" {
 		t.consNames[r.Name] = row.ID
 	}
@@ -55,6 +63,7 @@ func (s *Store) UnregisterConsumer(_ context.Context, name service.TopicName, id
 		return service.ErrConsumerNotFound
 	}
 	delete(t.consumers, id)
+	delete(t.consMakers, id)
 	delete(t.consNames, row.Name)
 	s.consumers.Delete(id)
 	return nil

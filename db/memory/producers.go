@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -16,6 +17,8 @@ type producer struct {
 	sent []service.Offset
 	// used is when an anonymous producer was used last, about.
 	used time.Time
+	// maker is the token that it is counted for, "" for none.
+	maker string
 }
 
 func (p *producer) offset(seq int64) (service.Offset, bool) {
@@ -52,7 +55,19 @@ func (s *Store) add(t *topic, name string, at time.Time) *producer {
 func (s *Store) RegisterProducer(
 	_ context.Context, r service.ProducerRegistration,
 ) (service.Producer, service.Head, error) {
+	by := r.Topic.Maker
+	there, release := s.counted(by)
+	defer release()
 	for {
+		if find(&s.names, r.Topic.Name) == nil {
+			// Both are asked before either is made.
+			err := errors.Join(
+				service.CheckRoom(service.QuotaTokenTopics, there.topics, by.Topics),
+				service.CheckRoom(service.QuotaTokenProducers, there.producers, by.Producers))
+			if err != nil {
+				return service.Producer{}, service.Head{}, err
+			}
+		}
 		s.topic(r.Topic)
 		t, unlock := hold(&s.names, r.Topic.Name, writeLock)
 		if t == nil {
@@ -63,18 +78,27 @@ func (s *Store) RegisterProducer(
 		if err := service.CheckOwn(head); err != nil {
 			return service.Producer{}, service.Head{}, err
 		}
-		row, err := s.register(t, r)
+		row, err := s.register(t, r, there)
+		if err != nil {
+			head = service.Head{}
+		}
 		return row, head, err
 	}
 }
 
-func (s *Store) register(t *topic, r service.ProducerRegistration) (service.Producer, error) {
-	if r.Name == "" {
-		return s.add(t, "", r.Topic.At).row, nil
-	}
+func (s *Store) register(t *topic, r service.ProducerRegistration, there made) (service.Producer, error) {
 	p := t.named[r.Name]
-	if p == nil {
-		p = s.add(t, r.Name, r.Topic.At)
+	if p == nil || !registered(p.row) {
+		if err := t.producerRoom(r.Topic.Maker, there); err != nil {
+			return service.Producer{}, err
+		}
+		if p == nil {
+			p = s.add(t, r.Name, r.Topic.At)
+		}
+		p.maker = r.Topic.Maker.TokenID
+	}
+	if r.Name == "" {
+		return p.row, nil
 	}
 	row, err := service.OpenSession(p.row, r.Instance)
 	if err != nil {

@@ -153,6 +153,7 @@ func (s *Store) forgetConsumer(id service.ConsumerID, since time.Time) bool {
 		return false
 	}
 	delete(t.consumers, id)
+	delete(t.consMakers, id)
 	s.consumers.Delete(id)
 	return true
 }

@@ -43,6 +43,7 @@ type Store struct {
 	anonymous sync.Map // service.ProducerID → *topic, of producers without a name
 	counters  [service.Buckets]atomic.Int64
 	tokens    tokens
+	making    sync.Mutex // held while something is made that is counted for a token
 }
 
 var _ service.Store = (*Store)(nil)
@@ -95,11 +96,14 @@ type topic struct {
 	producers map[service.ProducerID]*producer
 	named     map[string]*producer
 	retention service.Retention
+	maker     string // the token that it is counted for, "" for none
 
 	// seek guards the positions. Whoever needs both locks takes write first.
 	seek      sync.Mutex
 	consumers map[service.ConsumerID]service.Consumer
 	consNames map[string]service.ConsumerID
+	// consMakers are the tokens that consumers are counted for.
+	consMakers map[service.ConsumerID]string
 
 	// deleted is set under both locks and read under either: a caller may have found the topic
 	// just before DeleteTopic took it away, and must not bring half of it back.
@@ -114,12 +118,13 @@ type view struct {
 
 func newTopic(id service.TopicID, t service.NewTopic) *topic {
 	created := &topic{
-		id: id, name: t.Name, retention: t.Retention,
+		id: id, name: t.Name, retention: t.Retention, maker: t.Maker.TokenID,
 		producers: map[service.ProducerID]*producer{}, named: map[string]*producer{},
 		consumers: map[service.ConsumerID]service.Consumer{}, consNames: map[string]service.ConsumerID{},
+		consMakers: map[service.ConsumerID]string{},
 	}
 	created.view.Store(&view{head: service.Head{
-		ID: id, Name: t.Name, Incarnation: t.Incarnation, CreatedAt: stored(t.At),
+		ID: id, Name: t.Name, Incarnation: t.Incarnation, CreatedAt: stored(t.At), Quota: t.Quota,
 	}})
 	return created
 }

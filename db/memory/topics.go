@@ -10,6 +10,13 @@ import (
 
 // CreateTopic implements service.TopicStore.
 func (s *Store) CreateTopic(_ context.Context, n service.NewTopic) (service.Head, error) {
+	there, release := s.counted(n.Maker)
+	defer release()
+	if find(&s.names, n.Name) == nil {
+		if err := service.CheckRoom(service.QuotaTokenTopics, there.topics, n.Maker.Topics); err != nil {
+			return service.Head{}, err
+		}
+	}
 	t, created := s.topic(n)
 	if !created {
 		return service.Head{}, service.ErrTopicExists

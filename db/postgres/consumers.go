@@ -19,9 +19,13 @@ func (s *Store) RegisterConsumer(
 	var (
 		head service.Head
 		row  service.Consumer
+		lock headLock
 	)
 	err := s.write(ctx, func(ctx context.Context, u *unit) (err error) {
-		if head, err = findHead(ctx, u, r.Topic); err != nil {
+		if err := lockMaker(ctx, u, r.Maker); err != nil {
+			return err
+		}
+		if head, err = lock.find(ctx, s, u, r.Topic, consumersOf); err != nil {
 			return err
 		}
 		if r.Name != "" {
@@ -49,6 +53,9 @@ func insertConsumer(
 	if err != nil {
 		return service.Consumer{}, err
 	}
+	if err := consumerRoom(ctx, u, head, r.Maker); err != nil {
+		return service.Consumer{}, err
+	}
 	id, err := u.ids.next(service.BucketOfID(head.ID))
 	if err != nil {
 		return service.Consumer{}, err
@@ -60,7 +67,7 @@ func insertConsumer(
 	err = u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
 		inserted, err = q.InsertConsumer(ctx, pgsql.InsertConsumerParams{
 			Bucket: bucketOf(head.ID), ConsumerID: id, TopicID: int64(head.ID), Name: optional(r.Name),
-			StartOffset: int64(offset), LastSeen: row.LastSeen,
+			StartOffset: int64(offset), LastSeen: row.LastSeen, TokenID: optional(r.Maker.TokenID),
 		})
 		return err
 	})

@@ -18,9 +18,14 @@ func (s *Store) RegisterProducer(
 	var (
 		head service.Head
 		row  service.Producer
+		lock headLock
 	)
+	by := r.Topic.Maker
 	err := s.write(ctx, func(ctx context.Context, u *unit) (err error) {
-		head, err = findOrCreateHead(ctx, u, r.Topic)
+		if err := lockMaker(ctx, u, by); err != nil {
+			return err
+		}
+		head, err = s.findOrCreateHead(ctx, u, r.Topic, &lock)
 		if errors.Is(err, errNeedIDs) {
 			_, _ = u.ids.next(service.BucketOf(r.Topic.Name)) // the producer's, taken together with the topic's
 		}
@@ -28,10 +33,13 @@ func (s *Store) RegisterProducer(
 			return err
 		}
 		if r.Name == "" {
-			row, err = insertProducer(ctx, u, head, "", r.Topic.At)
+			if err = producerRoom(ctx, u, head, by); err != nil {
+				return err
+			}
+			row, err = insertProducer(ctx, u, head, r)
 			return err
 		}
-		if row, err = lockNamedOrInsert(ctx, u, head, r.Name, r.Topic.At); err != nil {
+		if row, err = lockNamedOrInsert(ctx, u, head, r); err != nil {
 			return err
 		}
 		if row, err = service.OpenSession(row, r.Instance); err != nil {
@@ -45,11 +53,13 @@ func (s *Store) RegisterProducer(
 	return row, head, nil
 }
 
-// findOrCreateHead locks the head of a topic FOR KEY SHARE, or creates the topic. When another
+// findOrCreateHead holds the head of a topic, or creates the topic. When another
 // creates it at the same moment the insert waits for that to commit and then does nothing; the next
 // look has a snapshot of its own and finds it.
-func findOrCreateHead(ctx context.Context, u *unit, topic service.NewTopic) (service.Head, error) {
-	head, err := findHead(ctx, u, topic.Name)
+func (s *Store) findOrCreateHead(
+	ctx context.Context, u *unit, topic service.NewTopic, lock *headLock,
+) (service.Head, error) {
+	head, err := lock.find(ctx, s, u, topic.Name, producersOf)
 	if !errors.Is(err, service.ErrTopicNotFound) {
 		return head, err
 	}
@@ -57,7 +67,7 @@ func findOrCreateHead(ctx context.Context, u *unit, topic service.NewTopic) (ser
 	if err != nil || created {
 		return head, err
 	}
-	head, err = findHead(ctx, u, topic.Name)
+	head, err = lock.find(ctx, s, u, topic.Name, producersOf)
 	if errors.Is(err, service.ErrTopicNotFound) {
 		err = errStale // created and deleted again in between
 	}
@@ -66,7 +76,7 @@ func findOrCreateHead(ctx context.Context, u *unit, topic service.NewTopic) (ser
 
 // insertProducer inserts a producer of epoch 0. If the name is taken nothing happens.
 func insertProducer(
-	ctx context.Context, u *unit, head service.Head, name string, at time.Time,
+	ctx context.Context, u *unit, head service.Head, r service.ProducerRegistration,
 ) (service.Producer, error) {
 	id, err := u.ids.next(service.BucketOfID(head.ID))
 	if err != nil {
@@ -74,27 +84,50 @@ func insertProducer(
 	}
 	err = u.run(ctx, func(ctx context.Context, q *pgsql.Queries) error {
 		_, err := q.InsertProducer(ctx, pgsql.InsertProducerParams{
-			Bucket: bucketOf(head.ID), ProducerID: id, TopicID: int64(head.ID), Name: optional(name), LastUsed: stored(at),
+			Bucket: bucketOf(head.ID), ProducerID: id, TopicID: int64(head.ID), Name: optional(r.Name),
+			LastUsed: stored(r.Topic.At), TokenID: optional(r.Topic.Maker.TokenID),
 		})
 		return err
 	})
-	return service.Producer{ID: service.ProducerID(id), Topic: head.ID, Name: name, LastOffset: -1}, err
+	return service.Producer{ID: service.ProducerID(id), Topic: head.ID, Name: r.Name, LastOffset: -1}, err
 }
 
 // lockNamedOrInsert locks and reads the row of a name, inserted first if it is not there. Two brokers
 // that register one new name at once both insert; one of them waits and does nothing, and only a
-// statement after the insert is sure to see the row that won.
+// statement after the insert is sure to see the row that won. A row whose name only counts messages so far is as
+// much of a new producer as one that was not there.
 func lockNamedOrInsert(
-	ctx context.Context, u *unit, head service.Head, name string, at time.Time,
+	ctx context.Context, u *unit, head service.Head, r service.ProducerRegistration,
 ) (service.Producer, error) {
-	row, err := lockNamed(ctx, u, head, name)
-	if !errors.Is(err, service.ErrProducerNotFound) {
+	row, err := lockNamed(ctx, u, head, r.Name)
+	missing := errors.Is(err, service.ErrProducerNotFound)
+	if err != nil && !missing || row.Epoch > 0 {
 		return row, err
 	}
-	if _, err := insertProducer(ctx, u, head, name, at); err != nil {
+	if err := producerRoom(ctx, u, head, r.Topic.Maker); err != nil {
 		return service.Producer{}, err
 	}
-	return lockNamed(ctx, u, head, name)
+	if missing {
+		if _, err := insertProducer(ctx, u, head, r); err != nil {
+			return service.Producer{}, err
+		}
+		if row, err = lockNamed(ctx, u, head, r.Name); err != nil {
+			return service.Producer{}, err
+		}
+	}
+	return row, noteMaker(ctx, u, row, r.Topic.Maker)
+}
+
+// noteMaker counts a named producer for the token that registers it first. An append may have inserted its row.
+func noteMaker(ctx context.Context, u *unit, row service.Producer, by service.Maker) error {
+	if !by.Counted() || row.Epoch > 0 {
+		return nil
+	}
+	return u.run(ctx, exactly(1, "note a maker", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
+		return q.SetProducerToken(ctx, pgsql.SetProducerTokenParams{
+			Bucket: bucketOf(row.ID), ProducerID: int64(row.ID), TokenID: optional(by.TokenID),
+		})
+	}))
 }
 
 func lockNamed(ctx context.Context, u *unit, head service.Head, name string) (service.Producer, error) {

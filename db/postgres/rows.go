@@ -16,6 +16,10 @@ func toHead(row headRow) service.Head {
 		CreatedAt: row.CreatedAt.UTC(), First: service.Offset(row.FirstOffset), Next: service.Offset(row.NextOffset),
 		Bytes: row.Bytes, LastAppend: row.LastAppend.UTC(), // the year 1 is Go's zero time
 		Foreign: foreign(row.Identity, row.Known),
+		Quota: service.TopicQuota{
+			BytesPerSecond: row.QuotaRate, StoredBytes: row.QuotaBytes,
+			Producers: row.QuotaProducers, Consumers: row.QuotaConsumers,
+		},
 	}
 }
 

@@ -44,6 +44,9 @@ func (s *Store) CreateToken(ctx context.Context, token service.Token, forget tim
 				return q.InsertToken(ctx, pgsql.InsertTokenParams{
 					Bucket: tokenBucket(token.ID), TokenID: token.ID, Name: token.Name, Hash: token.Hash[:], Scopes: scopes,
 					CreatedAt: stored(token.CreatedAt), ExpiresAt: storedOrNull(token.ExpiresAt),
+					QuotaRate: token.Quota.BytesPerSecond, QuotaTopics: token.Quota.Topics,
+					QuotaTopicBytes: token.Quota.TopicStoredBytes, QuotaProducers: token.Quota.Producers,
+					QuotaConsumers: token.Quota.Consumers,
 				})
 			}))
 	})
@@ -65,6 +68,10 @@ func (s *Store) Tokens(ctx context.Context) ([]service.Token, error) {
 		t := &tokens[i]
 		t.ID, t.Name, t.CreatedAt = row.TokenID, row.Name, row.CreatedAt.UTC()
 		t.ExpiresAt, t.RevokedAt = timeOrZero(row.ExpiresAt), timeOrZero(row.RevokedAt)
+		t.Quota = service.TokenQuota{
+			BytesPerSecond: row.QuotaRate, Topics: row.QuotaTopics, TopicStoredBytes: row.QuotaTopicBytes,
+			Producers: row.QuotaProducers, Consumers: row.QuotaConsumers,
+		}
 		if len(row.Hash) != len(t.Hash) {
 			return nil, service.ErrInternal.Because(fmt.Errorf("token %s: the hash has %d bytes", t.ID, len(row.Hash)))
 		}

@@ -22,6 +22,9 @@ func (s *Store) CreateTopic(ctx context.Context, topic service.NewTopic) (servic
 	}
 	var head service.Head
 	err := s.write(ctx, func(ctx context.Context, u *unit) error {
+		if err := lockMaker(ctx, u, topic.Maker); err != nil {
+			return err
+		}
 		created, ok, err := insertTopic(ctx, u, topic)
 		if err == nil && !ok {
 			err = service.ErrTopicExists
@@ -35,8 +38,11 @@ func (s *Store) CreateTopic(ctx context.Context, topic service.NewTopic) (servic
 	return head, nil
 }
 
-// insertTopic creates a topic and its head, or answers false when another has the name.
+// insertTopic creates a topic and its head, or answers false when another has the name. Its maker is locked.
 func insertTopic(ctx context.Context, u *unit, topic service.NewTopic) (service.Head, bool, error) {
+	if err := topicRoom(ctx, u, topic.Maker); err != nil {
+		return service.Head{}, false, err
+	}
 	bucket := service.BucketOf(topic.Name)
 	id, err := u.ids.next(bucket)
 	if err != nil {
@@ -46,6 +52,7 @@ func insertTopic(ctx context.Context, u *unit, topic service.NewTopic) (service.
 	err = u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
 		inserted, err = q.InsertTopic(ctx, pgsql.InsertTopicParams{
 			Bucket: int32(bucket), TopicID: id, Name: string(topic.Name), CreatedAt: stored(topic.At),
+			TokenID: optional(topic.Maker.TokenID),
 		})
 		return err
 	})
@@ -60,9 +67,13 @@ func insertTopic(ctx context.Context, u *unit, topic service.NewTopic) (service.
 	if !topic.Retention.IsZero() {
 		steps = append(steps, writeRetention(service.TopicID(id), topic.Retention))
 	}
+	if topic.Quota != (service.TopicQuota{}) {
+		steps = append(steps, writeQuota(service.TopicID(id), topic.Quota))
+	}
 	err = u.run(ctx, steps...)
 	return service.Head{
 		ID: service.TopicID(id), Name: topic.Name, Incarnation: topic.Incarnation, CreatedAt: stored(topic.At),
+		Quota: topic.Quota,
 	}, true, err
 }
 

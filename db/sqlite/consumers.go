@@ -50,6 +50,9 @@ func (t *tx) consumer(
 	if err != nil {
 		return service.Consumer{}, err
 	}
+	if err := t.consumerRoom(ctx, head, r.Maker); err != nil {
+		return service.Consumer{}, err
+	}
 	id, err := t.newID(ctx, bucketOf(head.ID))
 	if err != nil {
 		return service.Consumer{}, err
@@ -59,7 +62,7 @@ func (t *tx) consumer(
 	}
 	return made, affected(t.InsertConsumer(ctx, litesql.InsertConsumerParams{
 		Bucket: bucketOf(head.ID), ConsumerID: id, TopicID: int64(head.ID), Name: named(r.Name),
-		StartOffset: int64(offset), LastSeen: micros(r.At),
+		StartOffset: int64(offset), LastSeen: micros(r.At), TokenID: named(r.Maker.TokenID),
 	}))
 }
 

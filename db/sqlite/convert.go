@@ -57,6 +57,10 @@ func headOf(row litesql.GetHeadRow) service.Head {
 		Incarnation: row.Incarnation, CreatedAt: timeOf(row.CreatedAt),
 		First: service.Offset(row.FirstOffset), Next: service.Offset(row.NextOffset),
 		Bytes: row.Bytes, LastAppend: timeOf(row.LastAppend), Foreign: service.Foreign(row.Identity, row.FileID),
+		Quota: service.TopicQuota{
+			BytesPerSecond: row.QuotaRate, StoredBytes: row.QuotaBytes,
+			Producers: row.QuotaProducers, Consumers: row.QuotaConsumers,
+		},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"time"
 
 	"github.com/topiq/topiq/gen/litesql"
 	"github.com/topiq/topiq/service"
@@ -27,7 +26,7 @@ func (s *Store) RegisterProducer(
 		if err := service.CheckOwn(head); err != nil {
 			return err
 		}
-		if producer, err = tx.producer(ctx, head.ID, r.Name, r.Topic.At); err != nil || r.Name == "" {
+		if producer, err = tx.producer(ctx, head, r); err != nil || r.Name == "" {
 			return err
 		}
 		if producer, err = service.OpenSession(producer, r.Instance); err != nil {
@@ -41,21 +40,35 @@ func (s *Store) RegisterProducer(
 	return producer, head, nil
 }
 
-// producer returns the row of a name, made if there is none; without a name always a new one.
+// producer returns the row of a name, made if there is none; without a name always a new one. A row whose name
+// only counts messages so far is as much of a new producer as one that was not there.
 func (t *tx) producer(
-	ctx context.Context, topic service.TopicID, name string, at time.Time,
+	ctx context.Context, head service.Head, r service.ProducerRegistration,
 ) (service.Producer, error) {
-	if name != "" {
-		if p, err := t.namedProducer(ctx, topic, name); !errors.Is(err, service.ErrProducerNotFound) {
-			return p, err
-		}
+	topic, maker := head.ID, named(r.Topic.Maker.TokenID)
+	there, err := service.Producer{}, error(service.ErrProducerNotFound)
+	if r.Name != "" {
+		there, err = t.namedProducer(ctx, topic, r.Name)
+	}
+	missing := errors.Is(err, service.ErrProducerNotFound)
+	if err != nil && !missing || there.Epoch > 0 {
+		return there, err
+	}
+	if err := t.producerRoom(ctx, head, r.Topic.Maker); err != nil {
+		return service.Producer{}, err
+	}
+	if !missing {
+		return there, affected(t.SetProducerToken(ctx, litesql.SetProducerTokenParams{
+			Bucket: bucketOf(there.ID), ProducerID: int64(there.ID), TokenID: maker,
+		}))
 	}
 	id, err := t.newID(ctx, bucketOf(topic))
 	if err != nil {
 		return service.Producer{}, err
 	}
 	if err := affected(t.InsertProducer(ctx, litesql.InsertProducerParams{
-		Bucket: bucketOf(topic), ProducerID: id, TopicID: int64(topic), Name: named(name), LastUsed: micros(at),
+		Bucket: bucketOf(topic), ProducerID: id, TopicID: int64(topic), Name: named(r.Name),
+		LastUsed: micros(r.Topic.At), TokenID: maker,
 	})); err != nil {
 		return service.Producer{}, err
 	}

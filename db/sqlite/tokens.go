@@ -33,6 +33,9 @@ func (s *Store) CreateToken(ctx context.Context, token service.Token, forget tim
 		return affected(tx.InsertToken(ctx, litesql.InsertTokenParams{
 			Bucket: tokenBucket(token.ID), TokenID: token.ID, Name: token.Name, Hash: token.Hash[:], Scopes: string(scopes),
 			CreatedAt: micros(token.CreatedAt), ExpiresAt: micros(token.ExpiresAt),
+			QuotaRate: token.Quota.BytesPerSecond, QuotaTopics: token.Quota.Topics,
+			QuotaTopicBytes: token.Quota.TopicStoredBytes, QuotaProducers: token.Quota.Producers,
+			QuotaConsumers: token.Quota.Consumers,
 		}))
 	})
 }
@@ -52,6 +55,10 @@ func tokenOf(row litesql.ListTokensRow) (service.Token, error) {
 	t := service.Token{
 		ID: row.TokenID, Name: row.Name, CreatedAt: timeOf(row.CreatedAt),
 		ExpiresAt: timeOf(row.ExpiresAt), RevokedAt: timeOf(row.RevokedAt),
+		Quota: service.TokenQuota{
+			BytesPerSecond: row.QuotaRate, Topics: row.QuotaTopics, TopicStoredBytes: row.QuotaTopicBytes,
+			Producers: row.QuotaProducers, Consumers: row.QuotaConsumers,
+		},
 	}
 	if len(row.Hash) != len(t.Hash) {
 		return service.Token{}, contradiction("token %s: the hash has %d bytes", t.ID, len(row.Hash))

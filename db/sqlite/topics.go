@@ -34,6 +34,9 @@ func (t *tx) topic(ctx context.Context, topic service.NewTopic) (head service.He
 	if err == nil || !errors.Is(err, service.ErrTopicNotFound) {
 		return head, false, err
 	}
+	if err := t.topicRoom(ctx, topic.Maker); err != nil {
+		return service.Head{}, false, err
+	}
 	bucket := service.BucketOf(topic.Name)
 	id, err := t.newID(ctx, int64(bucket))
 	if err != nil {
@@ -41,6 +44,7 @@ func (t *tx) topic(ctx context.Context, topic service.NewTopic) (head service.He
 	}
 	if err := affected(t.InsertTopic(ctx, litesql.InsertTopicParams{
 		Bucket: int64(bucket), TopicID: id, Name: string(topic.Name), CreatedAt: micros(topic.At),
+		TokenID: named(topic.Maker.TokenID),
 	})); err != nil {
 		return service.Head{}, false, err
 	}
@@ -51,6 +55,11 @@ func (t *tx) topic(ctx context.Context, topic service.NewTopic) (head service.He
 	}
 	if !topic.Retention.IsZero() {
 		if err := t.setRetention(ctx, service.TopicID(id), topic.Retention); err != nil {
+			return service.Head{}, false, err
+		}
+	}
+	if topic.Quota != (service.TopicQuota{}) {
+		if err := t.setQuota(ctx, service.TopicID(id), topic.Quota); err != nil {
 			return service.Head{}, false, err
 		}
 	}

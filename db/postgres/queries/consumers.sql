@@ -1,19 +1,19 @@
 -- name: InsertConsumer :execrows
-INSERT INTO consumers (bucket, consumer_id, topic_id, name, "offset", last_seen)
+INSERT INTO consumers (bucket, consumer_id, topic_id, name, "offset", last_seen, token_id)
 VALUES (
     sqlc.arg(bucket), sqlc.arg(consumer_id), sqlc.arg(topic_id), sqlc.narg(name),
-    sqlc.arg(start_offset), sqlc.arg(last_seen)
+    sqlc.arg(start_offset), sqlc.arg(last_seen), sqlc.narg(token_id)
 )
 ON CONFLICT (bucket, topic_id, name) DO NOTHING;
 
 -- name: FindConsumer :one
-SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen
+SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen, c.token_id
 FROM consumers AS c
 JOIN topics AS t ON t.bucket = c.bucket AND t.topic_id = c.topic_id
 WHERE c.bucket = sqlc.arg(bucket) AND c.topic_id = sqlc.arg(topic_id) AND c.name = sqlc.arg(name)::text;
 
 -- name: FindConsumers :many
-SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen
+SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen, c.token_id
 FROM ROWS FROM (
     unnest(sqlc.arg(buckets)::int[]), unnest(sqlc.arg(consumer_ids)::bigint[])
 ) AS k (bucket, consumer_id)
@@ -21,7 +21,7 @@ JOIN consumers AS c ON c.bucket = k.bucket AND c.consumer_id = k.consumer_id
 JOIN topics AS t ON t.bucket = c.bucket AND t.topic_id = c.topic_id;
 
 -- name: LockConsumers :many
-SELECT bucket, consumer_id, topic_id, name, "offset", seek_no, last_seen
+SELECT bucket, consumer_id, topic_id, name, "offset", seek_no, last_seen, token_id
 FROM consumers
 WHERE bucket = sqlc.arg(bucket) AND consumer_id = ANY (sqlc.arg(consumer_ids)::bigint[])
 ORDER BY bucket, consumer_id
@@ -29,7 +29,7 @@ FOR NO KEY UPDATE;
 
 -- name: GetConsumerHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM consumers AS c
 JOIN heads AS h ON h.bucket = c.bucket AND h.topic_id = c.topic_id
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
@@ -37,7 +37,7 @@ WHERE c.bucket = sqlc.arg(bucket) AND c.consumer_id = sqlc.arg(consumer_id);
 
 -- name: GetConsumersHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id IN (
@@ -72,7 +72,7 @@ WHERE c.bucket = sqlc.arg(bucket) AND c.consumer_id = k.consumer_id
   );
 
 -- name: ListConsumers :many
-SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen
+SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen, c.token_id
 FROM consumers AS c
 JOIN topics AS t ON t.bucket = c.bucket AND t.topic_id = c.topic_id
 WHERE c.bucket = sqlc.arg(bucket) AND c.topic_id = sqlc.arg(topic_id) AND c.consumer_id > sqlc.arg(after)

@@ -1,16 +1,18 @@
 -- name: InsertProducer :execrows
-INSERT INTO producers (bucket, producer_id, topic_id, name, last_used)
-VALUES (sqlc.arg(bucket), sqlc.arg(producer_id), sqlc.arg(topic_id), sqlc.narg(name), sqlc.arg(last_used))
+INSERT INTO producers (bucket, producer_id, topic_id, name, last_used, token_id)
+VALUES (
+    sqlc.arg(bucket), sqlc.arg(producer_id), sqlc.arg(topic_id), sqlc.narg(name), sqlc.arg(last_used), sqlc.narg(token_id)
+)
 ON CONFLICT (bucket, topic_id, name) DO NOTHING;
 
 -- name: LockProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used, token_id
 FROM producers
 WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id) AND topic_id = sqlc.arg(topic_id)
 FOR NO KEY UPDATE;
 
 -- name: LockNamedProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used, token_id
 FROM producers
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND name = sqlc.arg(name)::text
 FOR NO KEY UPDATE;
@@ -19,7 +21,7 @@ FOR NO KEY UPDATE;
 -- Only rows of the topics whose heads are locked, and so not of a topic that is gone: two groups that
 -- lock rows of other topics could wait for each other. The + 0 keeps the planner from reading all
 -- producers of those topics instead.
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used, p.token_id
 FROM producers AS p
 WHERE p.bucket = sqlc.arg(bucket) AND p.producer_id = ANY (sqlc.arg(producer_ids)::bigint[])
   AND p.topic_id + 0 = ANY (sqlc.arg(topic_ids)::bigint[])
@@ -30,7 +32,7 @@ FOR NO KEY UPDATE;
 -- name: LockNamedProducers :many
 -- Also finds a name on another topic of the group, which does no harm: its head is locked too. A join
 -- with the pairs would be read in the wrong order while the planner knows nothing of the table.
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used, p.token_id
 FROM producers AS p
 WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
   AND p.name = ANY (sqlc.arg(names)::text[])
@@ -43,6 +45,11 @@ FOR NO KEY UPDATE;
 UPDATE producers
 SET epoch = sqlc.arg(epoch), instance = sqlc.arg(instance), fenced = sqlc.arg(fenced), next_seq = next_seq
 WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id);
+
+-- name: SetProducerToken :execrows
+-- Of a name that only counted messages until now.
+UPDATE producers SET token_id = sqlc.narg(token_id)
+WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id) AND epoch = 0;
 
 -- name: DeleteProducer :execrows
 DELETE FROM producers WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id);
@@ -68,7 +75,7 @@ ON CONFLICT (bucket, topic_id, name) DO UPDATE SET count = producers.count + exc
 
 -- name: ListProducers :many
 -- Those that are registered: a row of epoch 0 with a name only counts messages.
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used, p.token_id
 FROM producers AS p
 JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
 WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = sqlc.arg(topic_id) AND p.producer_id > sqlc.arg(after)

@@ -14,8 +14,8 @@ ON CONFLICT (bucket) DO UPDATE SET last_id = counters.last_id + excluded.last_id
 RETURNING last_id;
 
 -- name: InsertTopic :execrows
-INSERT INTO topics (bucket, topic_id, name, created_at)
-VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(name), sqlc.arg(created_at))
+INSERT INTO topics (bucket, topic_id, name, created_at, token_id)
+VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(name), sqlc.arg(created_at), sqlc.narg(token_id))
 ON CONFLICT (bucket, name) DO NOTHING;
 
 -- name: InsertHead :exec
@@ -28,7 +28,7 @@ VALUES (
 -- name: FindHead :one
 -- Keeps the topic from being deleted until the transaction ends; appends go on.
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM topics AS t
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
 WHERE t.bucket = sqlc.arg(bucket) AND t.name = sqlc.arg(name)
@@ -36,28 +36,28 @@ FOR KEY SHARE OF h;
 
 -- name: FindHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM ROWS FROM (unnest(sqlc.arg(buckets)::int[]), unnest(sqlc.arg(names)::text[])) AS k (bucket, name)
 JOIN topics AS t ON t.bucket = k.bucket AND t.name = k.name
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id;
 
 -- name: GetHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = sqlc.arg(topic_id);
 
 -- name: GetHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = ANY (sqlc.arg(topic_ids)::bigint[]);
 
 -- name: LockHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
@@ -76,6 +76,12 @@ WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = k.topic_id;
 
 -- name: TrimHead :execrows
 UPDATE heads SET first_offset = sqlc.arg(first_offset), bytes = sqlc.arg(bytes)
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
+
+-- name: SetQuota :execrows
+UPDATE heads
+SET quota_rate = sqlc.arg(quota_rate), quota_bytes = sqlc.arg(quota_bytes),
+    quota_producers = sqlc.arg(quota_producers), quota_consumers = sqlc.arg(quota_consumers)
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
 
 -- name: SetIncarnation :execrows

@@ -1,26 +1,28 @@
 -- name: InsertProducer :execrows
-INSERT INTO producers (bucket, producer_id, topic_id, name, last_used)
-VALUES (sqlc.arg(bucket), sqlc.arg(producer_id), sqlc.arg(topic_id), sqlc.narg(name), sqlc.arg(last_used))
+INSERT INTO producers (bucket, producer_id, topic_id, name, last_used, token_id)
+VALUES (
+    sqlc.arg(bucket), sqlc.arg(producer_id), sqlc.arg(topic_id), sqlc.narg(name), sqlc.arg(last_used), sqlc.narg(token_id)
+)
 ON CONFLICT (bucket, topic_id, name) DO NOTHING;
 
 -- name: LockProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used, token_id
 FROM producers
 WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id) AND topic_id = sqlc.arg(topic_id);
 
 -- name: LockNamedProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used, token_id
 FROM producers
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND name = sqlc.arg(name);
 
 -- name: LockProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used, p.token_id
 FROM json_each(CAST(sqlc.arg(producer_ids) AS TEXT))
 CROSS JOIN producers AS p ON p.bucket = value & 255 AND p.producer_id = value;
 
 -- name: LockNamedProducers :many
 -- keys is an array of [topic_id, name].
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used, p.token_id
 FROM json_each(CAST(sqlc.arg(keys) AS TEXT))
 CROSS JOIN producers AS p ON p.bucket = (value ->> 0) & 255 AND p.topic_id = value ->> 0 AND p.name = value ->> 1;
 
@@ -28,6 +30,11 @@ CROSS JOIN producers AS p ON p.bucket = (value ->> 0) & 255 AND p.topic_id = val
 UPDATE producers
 SET epoch = sqlc.arg(epoch), instance = sqlc.arg(instance), fenced = sqlc.arg(fenced), next_seq = next_seq
 WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id);
+
+-- name: SetProducerToken :execrows
+-- Of a name that only counted messages until now.
+UPDATE producers SET token_id = sqlc.narg(token_id)
+WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id) AND epoch = 0;
 
 -- name: DeleteProducer :execrows
 DELETE FROM producers WHERE bucket = sqlc.arg(bucket) AND producer_id = sqlc.arg(producer_id);
@@ -45,7 +52,7 @@ ON CONFLICT (bucket, topic_id, name) DO UPDATE SET count = producers.count + exc
 
 -- name: ListProducers :many
 -- Those that are registered: a row of epoch 0 with a name only counts messages.
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used, p.token_id
 FROM producers AS p
 JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
 WHERE p.bucket = sqlc.arg(bucket) AND p.topic_id = sqlc.arg(topic_id) AND p.producer_id > sqlc.arg(after)

@@ -4,8 +4,8 @@ ON CONFLICT (bucket) DO UPDATE SET last_id = counters.last_id + excluded.last_id
 RETURNING last_id;
 
 -- name: InsertTopic :execrows
-INSERT INTO topics (bucket, topic_id, name, created_at)
-VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(name), sqlc.arg(created_at))
+INSERT INTO topics (bucket, topic_id, name, created_at, token_id)
+VALUES (sqlc.arg(bucket), sqlc.arg(topic_id), sqlc.arg(name), sqlc.arg(created_at), sqlc.narg(token_id))
 ON CONFLICT (bucket, name) DO NOTHING;
 
 -- name: InsertHead :exec
@@ -16,7 +16,7 @@ FROM store_meta WHERE one = 1;
 
 -- name: FindHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, s.file_id
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, s.file_id
 FROM topics AS t
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
 JOIN store_meta AS s ON s.one = 1
@@ -25,7 +25,7 @@ WHERE t.bucket = sqlc.arg(bucket) AND t.name = sqlc.arg(name);
 -- name: FindHeads :many
 -- keys is an array of [bucket, name].
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, s.file_id
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, s.file_id
 FROM json_each(CAST(sqlc.arg(keys) AS TEXT))
 CROSS JOIN topics AS t ON t.bucket = value ->> 0 AND t.name = value ->> 1
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
@@ -33,7 +33,7 @@ JOIN store_meta AS s ON s.one = 1;
 
 -- name: GetHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, s.file_id
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, s.file_id
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 JOIN store_meta AS s ON s.one = 1
@@ -41,7 +41,7 @@ WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = sqlc.arg(topic_id);
 
 -- name: GetHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, s.file_id
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, s.file_id
 FROM json_each(CAST(sqlc.arg(topic_ids) AS TEXT))
 CROSS JOIN heads AS h ON h.bucket = value & 255 AND h.topic_id = value
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
@@ -56,6 +56,12 @@ WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND next_offse
 
 -- name: TrimHead :execrows
 UPDATE heads SET first_offset = sqlc.arg(first_offset), bytes = sqlc.arg(bytes)
+WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
+
+-- name: SetQuota :execrows
+UPDATE heads
+SET quota_rate = sqlc.arg(quota_rate), quota_bytes = sqlc.arg(quota_bytes),
+    quota_producers = sqlc.arg(quota_producers), quota_consumers = sqlc.arg(quota_consumers)
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
 
 -- name: SetIncarnation :execrows
