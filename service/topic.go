@@ -55,7 +55,7 @@ func (t *topic) observe(head Head, at time.Time) {
 	default:
 		t.head.First = max(t.head.First, head.First)
 	}
-	if at.After(t.confirmedAt) {
+	if !at.Before(t.confirmedAt) {
 		t.confirmedAt = at
 		t.limit(head.Quota)
 	}
@@ -100,7 +100,7 @@ func (t *topic) publish(a *TopicAppend, at time.Time) (tailGrowth int64, err err
 	}
 	t.head.First = max(t.head.First, a.Head.First)
 	t.wake()
-	if at.After(t.confirmedAt) {
+	if !at.Before(t.confirmedAt) {
 		t.confirmedAt = at
 		t.limit(a.Head.Quota)
 	}

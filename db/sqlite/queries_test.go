@@ -48,7 +48,7 @@ var scansAll = map[string]bool{
 func noScan(t *testing.T, s *Store, name, query string) {
 	t.Helper()
 	n := strings.Count(query, "?")
-	if numbered := regexp.MustCompile(`\?\d`).FindAllString(query, -1); numbered != nil {
+	if numbered := regexp.MustCompile(`\?\d+`).FindAllString(query, -1); numbered != nil {
 		n = len(slices.Compact(slices.Sorted(slices.Values(numbered))))
 	}
 	args := make([]any, n)

@@ -155,7 +155,7 @@ func TestSameCopyIsNoticedAgain(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "topiq.db")
 	life(t, path, func(b *service.Broker) {
-		if _, err := b.CreateTopic(t.Context(), "log", nil); err != nil { // and nothing is appended before the copy
+		if _, err := b.CreateTopic(t.Context(), "log", service.TopicChange{}); err != nil { // and nothing is appended before the copy
 			t.Fatal(err)
 		}
 	})

@@ -78,7 +78,7 @@ func (q *Queries) DeleteConsumer(ctx context.Context, arg DeleteConsumerParams) 
 }
 
 const findConsumer = `-- name: FindConsumer :one
-SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen
+SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen, c.token_id
 FROM consumers AS c
 JOIN topics AS t ON t.bucket = c.bucket AND t.topic_id = c.topic_id
 WHERE c.bucket = ?1 AND c.topic_id = ?2 AND c.name = ?3
@@ -101,12 +101,13 @@ func (q *Queries) FindConsumer(ctx context.Context, arg FindConsumerParams) (Con
 		&i.Offset,
 		&i.SeekNo,
 		&i.LastSeen,
+		&i.TokenID,
 	)
 	return i, err
 }
 
 const findConsumers = `-- name: FindConsumers :many
-SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen
+SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen, c.token_id
 FROM json_each(CAST(?1 AS TEXT))
 CROSS JOIN consumers AS c ON c.bucket = value & 255 AND c.consumer_id = value
 JOIN topics AS t ON t.bucket = c.bucket AND t.topic_id = c.topic_id
@@ -129,6 +130,7 @@ func (q *Queries) FindConsumers(ctx context.Context, consumerIds string) ([]Cons
 			&i.Offset,
 			&i.SeekNo,
 			&i.LastSeen,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}
@@ -144,10 +146,10 @@ func (q *Queries) FindConsumers(ctx context.Context, consumerIds string) ([]Cons
 }
 
 const insertConsumer = `-- name: InsertConsumer :execrows
-INSERT INTO consumers (bucket, consumer_id, topic_id, name, "offset", last_seen)
+INSERT INTO consumers (bucket, consumer_id, topic_id, name, "offset", last_seen, token_id)
 VALUES (
     ?1, ?2, ?3, ?4,
-    ?5, ?6
+    ?5, ?6, ?7
 )
 ON CONFLICT (bucket, topic_id, name) DO NOTHING
 `
@@ -159,6 +161,7 @@ type InsertConsumerParams struct {
 	Name        *string
 	StartOffset int64
 	LastSeen    int64
+	TokenID     *string
 }
 
 func (q *Queries) InsertConsumer(ctx context.Context, arg InsertConsumerParams) (int64, error) {
@@ -169,6 +172,7 @@ func (q *Queries) InsertConsumer(ctx context.Context, arg InsertConsumerParams) 
 		arg.Name,
 		arg.StartOffset,
 		arg.LastSeen,
+		arg.TokenID,
 	)
 	if err != nil {
 		return 0, err
@@ -177,7 +181,7 @@ func (q *Queries) InsertConsumer(ctx context.Context, arg InsertConsumerParams) 
 }
 
 const listConsumers = `-- name: ListConsumers :many
-SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen
+SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen, c.token_id
 FROM consumers AS c
 JOIN topics AS t ON t.bucket = c.bucket AND t.topic_id = c.topic_id
 WHERE c.bucket = ?1 AND c.topic_id = ?2 AND c.consumer_id > ?3
@@ -214,6 +218,7 @@ func (q *Queries) ListConsumers(ctx context.Context, arg ListConsumersParams) ([
 			&i.Offset,
 			&i.SeekNo,
 			&i.LastSeen,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ type Consumer struct {
 	Offset     int64
 	SeekNo     int64
 	LastSeen   int64
+	TokenID    *string
 }
 
 type Producer struct {
@@ -26,4 +27,5 @@ type Producer struct {
 	Instance   string
 	Fenced     string
 	LastUsed   int64
+	TokenID    *string
 }

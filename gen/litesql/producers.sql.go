@@ -141,8 +141,10 @@ func (q *Queries) DeleteProducer(ctx context.Context, arg DeleteProducerParams) 
 }
 
 const insertProducer = `-- name: InsertProducer :execrows
-INSERT INTO producers (bucket, producer_id, topic_id, name, last_used)
-VALUES (?1, ?2, ?3, ?4, ?5)
+INSERT INTO producers (bucket, producer_id, topic_id, name, last_used, token_id)
+VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6
+)
 ON CONFLICT (bucket, topic_id, name) DO NOTHING
 `
 
@@ -152,6 +154,7 @@ type InsertProducerParams struct {
 	TopicID    int64
 	Name       *string
 	LastUsed   int64
+	TokenID    *string
 }
 
 func (q *Queries) InsertProducer(ctx context.Context, arg InsertProducerParams) (int64, error) {
@@ -161,6 +164,7 @@ func (q *Queries) InsertProducer(ctx context.Context, arg InsertProducerParams) 
 		arg.TopicID,
 		arg.Name,
 		arg.LastUsed,
+		arg.TokenID,
 	)
 	if err != nil {
 		return 0, err
@@ -169,7 +173,7 @@ func (q *Queries) InsertProducer(ctx context.Context, arg InsertProducerParams) 
 }
 
 const listProducers = `-- name: ListProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used, p.token_id
 FROM producers AS p
 JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
 WHERE p.bucket = ?1 AND p.topic_id = ?2 AND p.producer_id > ?3
@@ -212,6 +216,7 @@ func (q *Queries) ListProducers(ctx context.Context, arg ListProducersParams) ([
 			&i.Instance,
 			&i.Fenced,
 			&i.LastUsed,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}
@@ -227,7 +232,7 @@ func (q *Queries) ListProducers(ctx context.Context, arg ListProducersParams) ([
 }
 
 const lockNamedProducer = `-- name: LockNamedProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used, token_id
 FROM producers
 WHERE bucket = ?1 AND topic_id = ?2 AND name = ?3
 `
@@ -253,12 +258,13 @@ func (q *Queries) LockNamedProducer(ctx context.Context, arg LockNamedProducerPa
 		&i.Instance,
 		&i.Fenced,
 		&i.LastUsed,
+		&i.TokenID,
 	)
 	return i, err
 }
 
 const lockNamedProducers = `-- name: LockNamedProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used, p.token_id
 FROM json_each(CAST(?1 AS TEXT))
 CROSS JOIN producers AS p ON p.bucket = (value ->> 0) & 255 AND p.topic_id = value ->> 0 AND p.name = value ->> 1
 `
@@ -285,6 +291,7 @@ func (q *Queries) LockNamedProducers(ctx context.Context, keys string) ([]Produc
 			&i.Instance,
 			&i.Fenced,
 			&i.LastUsed,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}
@@ -300,7 +307,7 @@ func (q *Queries) LockNamedProducers(ctx context.Context, keys string) ([]Produc
 }
 
 const lockProducer = `-- name: LockProducer :one
-SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used
+SELECT bucket, producer_id, topic_id, name, epoch, next_seq, last_offset, count, instance, fenced, last_used, token_id
 FROM producers
 WHERE bucket = ?1 AND producer_id = ?2 AND topic_id = ?3
 `
@@ -326,12 +333,13 @@ func (q *Queries) LockProducer(ctx context.Context, arg LockProducerParams) (Pro
 		&i.Instance,
 		&i.Fenced,
 		&i.LastUsed,
+		&i.TokenID,
 	)
 	return i, err
 }
 
 const lockProducers = `-- name: LockProducers :many
-SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used
+SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count, p.instance, p.fenced, p.last_used, p.token_id
 FROM json_each(CAST(?1 AS TEXT))
 CROSS JOIN producers AS p ON p.bucket = value & 255 AND p.producer_id = value
 `
@@ -357,6 +365,7 @@ func (q *Queries) LockProducers(ctx context.Context, producerIds string) ([]Prod
 			&i.Instance,
 			&i.Fenced,
 			&i.LastUsed,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}
@@ -369,6 +378,26 @@ func (q *Queries) LockProducers(ctx context.Context, producerIds string) ([]Prod
 		return nil, err
 	}
 	return items, nil
+}
+
+const setProducerToken = `-- name: SetProducerToken :execrows
+UPDATE producers SET token_id = ?1
+WHERE bucket = ?2 AND producer_id = ?3 AND epoch = 0
+`
+
+type SetProducerTokenParams struct {
+	TokenID    *string
+	Bucket     int64
+	ProducerID int64
+}
+
+// Of a name that only counted messages until now.
+func (q *Queries) SetProducerToken(ctx context.Context, arg SetProducerTokenParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setProducerToken, arg.TokenID, arg.Bucket, arg.ProducerID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const setSession = `-- name: SetSession :execrows

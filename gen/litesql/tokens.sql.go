@@ -9,6 +9,47 @@ import (
 	"context"
 )
 
+const countConsumersOf = `-- name: CountConsumersOf :one
+SELECT count(*)
+FROM consumers AS c
+JOIN topics AS t ON t.bucket = c.bucket AND t.topic_id = c.topic_id
+WHERE c.token_id = ?1
+`
+
+func (q *Queries) CountConsumersOf(ctx context.Context, tokenID *string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countConsumersOf, tokenID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countProducersOf = `-- name: CountProducersOf :one
+SELECT count(*)
+FROM producers AS p
+JOIN topics AS t ON t.bucket = p.bucket AND t.topic_id = p.topic_id
+WHERE p.token_id = ?1 AND (p.name IS NULL OR p.epoch > 0)
+`
+
+func (q *Queries) CountProducersOf(ctx context.Context, tokenID *string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countProducersOf, tokenID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countTopicsOf = `-- name: CountTopicsOf :one
+SELECT count(*) FROM topics WHERE token_id = ?1
+`
+
+// This and the two below are over all buckets, and read no more than the token may have and what Sweep has not
+// removed yet.
+func (q *Queries) CountTopicsOf(ctx context.Context, tokenID *string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countTopicsOf, tokenID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const forgetTokens = `-- name: ForgetTokens :execrows
 DELETE FROM tokens
 WHERE (revoked_at > 0 AND revoked_at < ?1) OR (expires_at > 0 AND expires_at < ?1)
@@ -24,21 +65,28 @@ func (q *Queries) ForgetTokens(ctx context.Context, before int64) (int64, error)
 }
 
 const insertToken = `-- name: InsertToken :execrows
-INSERT INTO tokens (bucket, token_id, name, hash, scopes, created_at, expires_at)
+INSERT INTO tokens (bucket, token_id, name, hash, scopes, created_at, expires_at,
+    quota_rate, quota_topics, quota_topic_bytes, quota_producers, quota_consumers)
 VALUES (
     ?1, ?2, ?3, ?4, ?5, ?6,
-    ?7
+    ?7,
+    ?8, ?9, ?10, ?11, ?12
 )
 `
 
 type InsertTokenParams struct {
-	Bucket    int64
-	TokenID   string
-	Name      string
-	Hash      []byte
-	Scopes    string
-	CreatedAt int64
-	ExpiresAt int64
+	Bucket          int64
+	TokenID         string
+	Name            string
+	Hash            []byte
+	Scopes          string
+	CreatedAt       int64
+	ExpiresAt       int64
+	QuotaRate       int64
+	QuotaTopics     int64
+	QuotaTopicBytes int64
+	QuotaProducers  int64
+	QuotaConsumers  int64
 }
 
 func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (int64, error) {
@@ -50,6 +98,11 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (int64
 		arg.Scopes,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.QuotaRate,
+		arg.QuotaTopics,
+		arg.QuotaTopicBytes,
+		arg.QuotaProducers,
+		arg.QuotaConsumers,
 	)
 	if err != nil {
 		return 0, err
@@ -58,17 +111,24 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (int64
 }
 
 const listTokens = `-- name: ListTokens :many
-SELECT token_id, name, hash, scopes, created_at, expires_at, revoked_at FROM tokens
+SELECT token_id, name, hash, scopes, created_at, expires_at, revoked_at,
+    quota_rate, quota_topics, quota_topic_bytes, quota_producers, quota_consumers
+FROM tokens
 `
 
 type ListTokensRow struct {
-	TokenID   string
-	Name      string
-	Hash      []byte
-	Scopes    string
-	CreatedAt int64
-	ExpiresAt int64
-	RevokedAt int64
+	TokenID         string
+	Name            string
+	Hash            []byte
+	Scopes          string
+	CreatedAt       int64
+	ExpiresAt       int64
+	RevokedAt       int64
+	QuotaRate       int64
+	QuotaTopics     int64
+	QuotaTopicBytes int64
+	QuotaProducers  int64
+	QuotaConsumers  int64
 }
 
 func (q *Queries) ListTokens(ctx context.Context) ([]ListTokensRow, error) {
@@ -88,6 +148,11 @@ func (q *Queries) ListTokens(ctx context.Context) ([]ListTokensRow, error) {
 			&i.CreatedAt,
 			&i.ExpiresAt,
 			&i.RevokedAt,
+			&i.QuotaRate,
+			&i.QuotaTopics,
+			&i.QuotaTopicBytes,
+			&i.QuotaProducers,
+			&i.QuotaConsumers,
 		); err != nil {
 			return nil, err
 		}

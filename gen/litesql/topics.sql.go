@@ -110,7 +110,7 @@ func (q *Queries) FindDeletedTopic(ctx context.Context) (FindDeletedTopicRow, er
 
 const findHead = `-- name: FindHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, s.file_id
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, s.file_id
 FROM topics AS t
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
 JOIN store_meta AS s ON s.one = 1
@@ -123,16 +123,20 @@ type FindHeadParams struct {
 }
 
 type FindHeadRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   int64
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  int64
-	Identity    string
-	FileID      string
+	TopicID        int64
+	Name           string
+	CreatedAt      int64
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     int64
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	FileID         string
 }
 
 func (q *Queries) FindHead(ctx context.Context, arg FindHeadParams) (FindHeadRow, error) {
@@ -147,6 +151,10 @@ func (q *Queries) FindHead(ctx context.Context, arg FindHeadParams) (FindHeadRow
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.QuotaRate,
+		&i.QuotaBytes,
+		&i.QuotaProducers,
+		&i.QuotaConsumers,
 		&i.Identity,
 		&i.FileID,
 	)
@@ -155,7 +163,7 @@ func (q *Queries) FindHead(ctx context.Context, arg FindHeadParams) (FindHeadRow
 
 const findHeads = `-- name: FindHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, s.file_id
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, s.file_id
 FROM json_each(CAST(?1 AS TEXT))
 CROSS JOIN topics AS t ON t.bucket = value ->> 0 AND t.name = value ->> 1
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
@@ -163,16 +171,20 @@ JOIN store_meta AS s ON s.one = 1
 `
 
 type FindHeadsRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   int64
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  int64
-	Identity    string
-	FileID      string
+	TopicID        int64
+	Name           string
+	CreatedAt      int64
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     int64
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	FileID         string
 }
 
 // keys is an array of [bucket, name].
@@ -194,6 +206,10 @@ func (q *Queries) FindHeads(ctx context.Context, keys string) ([]FindHeadsRow, e
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.QuotaRate,
+			&i.QuotaBytes,
+			&i.QuotaProducers,
+			&i.QuotaConsumers,
 			&i.Identity,
 			&i.FileID,
 		); err != nil {
@@ -238,7 +254,7 @@ func (q *Queries) FindTrimmedHead(ctx context.Context) (FindTrimmedHeadRow, erro
 
 const getHead = `-- name: GetHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, s.file_id
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, s.file_id
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 JOIN store_meta AS s ON s.one = 1
@@ -251,16 +267,20 @@ type GetHeadParams struct {
 }
 
 type GetHeadRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   int64
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  int64
-	Identity    string
-	FileID      string
+	TopicID        int64
+	Name           string
+	CreatedAt      int64
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     int64
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	FileID         string
 }
 
 func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, error) {
@@ -275,6 +295,10 @@ func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, e
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.QuotaRate,
+		&i.QuotaBytes,
+		&i.QuotaProducers,
+		&i.QuotaConsumers,
 		&i.Identity,
 		&i.FileID,
 	)
@@ -283,7 +307,7 @@ func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, e
 
 const getHeads = `-- name: GetHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, s.file_id
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, s.file_id
 FROM json_each(CAST(?1 AS TEXT))
 CROSS JOIN heads AS h ON h.bucket = value & 255 AND h.topic_id = value
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
@@ -291,16 +315,20 @@ JOIN store_meta AS s ON s.one = 1
 `
 
 type GetHeadsRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   int64
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  int64
-	Identity    string
-	FileID      string
+	TopicID        int64
+	Name           string
+	CreatedAt      int64
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     int64
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	FileID         string
 }
 
 func (q *Queries) GetHeads(ctx context.Context, topicIds string) ([]GetHeadsRow, error) {
@@ -321,6 +349,10 @@ func (q *Queries) GetHeads(ctx context.Context, topicIds string) ([]GetHeadsRow,
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.QuotaRate,
+			&i.QuotaBytes,
+			&i.QuotaProducers,
+			&i.QuotaConsumers,
 			&i.Identity,
 			&i.FileID,
 		); err != nil {
@@ -372,8 +404,8 @@ func (q *Queries) InsertHead(ctx context.Context, arg InsertHeadParams) error {
 }
 
 const insertTopic = `-- name: InsertTopic :execrows
-INSERT INTO topics (bucket, topic_id, name, created_at)
-VALUES (?1, ?2, ?3, ?4)
+INSERT INTO topics (bucket, topic_id, name, created_at, token_id)
+VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (bucket, name) DO NOTHING
 `
 
@@ -382,6 +414,7 @@ type InsertTopicParams struct {
 	TopicID   int64
 	Name      string
 	CreatedAt int64
+	TokenID   *string
 }
 
 func (q *Queries) InsertTopic(ctx context.Context, arg InsertTopicParams) (int64, error) {
@@ -390,6 +423,7 @@ func (q *Queries) InsertTopic(ctx context.Context, arg InsertTopicParams) (int64
 		arg.TopicID,
 		arg.Name,
 		arg.CreatedAt,
+		arg.TokenID,
 	)
 	if err != nil {
 		return 0, err
@@ -453,6 +487,37 @@ type SetIncarnationParams struct {
 
 func (q *Queries) SetIncarnation(ctx context.Context, arg SetIncarnationParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, setIncarnation, arg.Incarnation, arg.Bucket, arg.TopicID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setQuota = `-- name: SetQuota :execrows
+UPDATE heads
+SET quota_rate = ?1, quota_bytes = ?2,
+    quota_producers = ?3, quota_consumers = ?4
+WHERE bucket = ?5 AND topic_id = ?6
+`
+
+type SetQuotaParams struct {
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Bucket         int64
+	TopicID        int64
+}
+
+func (q *Queries) SetQuota(ctx context.Context, arg SetQuotaParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setQuota,
+		arg.QuotaRate,
+		arg.QuotaBytes,
+		arg.QuotaProducers,
+		arg.QuotaConsumers,
+		arg.Bucket,
+		arg.TopicID,
+	)
 	if err != nil {
 		return 0, err
 	}

@@ -91,7 +91,7 @@ func (q *Queries) DeleteConsumer(ctx context.Context, arg DeleteConsumerParams) 
 }
 
 const findConsumer = `-- name: FindConsumer :one
-SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen
+SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen, c.token_id
 FROM consumers AS c
 JOIN topics AS t ON t.bucket = c.bucket AND t.topic_id = c.topic_id
 WHERE c.bucket = $1 AND c.topic_id = $2 AND c.name = $3::text
@@ -114,12 +114,13 @@ func (q *Queries) FindConsumer(ctx context.Context, arg FindConsumerParams) (Con
 		&i.Offset,
 		&i.SeekNo,
 		&i.LastSeen,
+		&i.TokenID,
 	)
 	return i, err
 }
 
 const findConsumers = `-- name: FindConsumers :many
-SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen
+SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen, c.token_id
 FROM ROWS FROM (
     unnest($1::int[]), unnest($2::bigint[])
 ) AS k (bucket, consumer_id)
@@ -149,6 +150,7 @@ func (q *Queries) FindConsumers(ctx context.Context, arg FindConsumersParams) ([
 			&i.Offset,
 			&i.SeekNo,
 			&i.LastSeen,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}
@@ -162,7 +164,7 @@ func (q *Queries) FindConsumers(ctx context.Context, arg FindConsumersParams) ([
 
 const getConsumerHead = `-- name: GetConsumerHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM consumers AS c
 JOIN heads AS h ON h.bucket = c.bucket AND h.topic_id = c.topic_id
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
@@ -175,16 +177,20 @@ type GetConsumerHeadParams struct {
 }
 
 type GetConsumerHeadRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   time.Time
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  time.Time
-	Identity    string
-	Known       string
+	TopicID        int64
+	Name           string
+	CreatedAt      time.Time
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     time.Time
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	Known          string
 }
 
 func (q *Queries) GetConsumerHead(ctx context.Context, arg GetConsumerHeadParams) (GetConsumerHeadRow, error) {
@@ -199,6 +205,10 @@ func (q *Queries) GetConsumerHead(ctx context.Context, arg GetConsumerHeadParams
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.QuotaRate,
+		&i.QuotaBytes,
+		&i.QuotaProducers,
+		&i.QuotaConsumers,
 		&i.Identity,
 		&i.Known,
 	)
@@ -207,7 +217,7 @@ func (q *Queries) GetConsumerHead(ctx context.Context, arg GetConsumerHeadParams
 
 const getConsumersHeads = `-- name: GetConsumersHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = $1 AND h.topic_id IN (
@@ -222,16 +232,20 @@ type GetConsumersHeadsParams struct {
 }
 
 type GetConsumersHeadsRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   time.Time
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  time.Time
-	Identity    string
-	Known       string
+	TopicID        int64
+	Name           string
+	CreatedAt      time.Time
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     time.Time
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	Known          string
 }
 
 func (q *Queries) GetConsumersHeads(ctx context.Context, arg GetConsumersHeadsParams) ([]GetConsumersHeadsRow, error) {
@@ -252,6 +266,10 @@ func (q *Queries) GetConsumersHeads(ctx context.Context, arg GetConsumersHeadsPa
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.QuotaRate,
+			&i.QuotaBytes,
+			&i.QuotaProducers,
+			&i.QuotaConsumers,
 			&i.Identity,
 			&i.Known,
 		); err != nil {
@@ -266,10 +284,10 @@ func (q *Queries) GetConsumersHeads(ctx context.Context, arg GetConsumersHeadsPa
 }
 
 const insertConsumer = `-- name: InsertConsumer :execrows
-INSERT INTO consumers (bucket, consumer_id, topic_id, name, "offset", last_seen)
+INSERT INTO consumers (bucket, consumer_id, topic_id, name, "offset", last_seen, token_id)
 VALUES (
     $1, $2, $3, $4,
-    $5, $6
+    $5, $6, $7
 )
 ON CONFLICT (bucket, topic_id, name) DO NOTHING
 `
@@ -281,6 +299,7 @@ type InsertConsumerParams struct {
 	Name        *string
 	StartOffset int64
 	LastSeen    time.Time
+	TokenID     *string
 }
 
 func (q *Queries) InsertConsumer(ctx context.Context, arg InsertConsumerParams) (int64, error) {
@@ -291,6 +310,7 @@ func (q *Queries) InsertConsumer(ctx context.Context, arg InsertConsumerParams) 
 		arg.Name,
 		arg.StartOffset,
 		arg.LastSeen,
+		arg.TokenID,
 	)
 	if err != nil {
 		return 0, err
@@ -299,7 +319,7 @@ func (q *Queries) InsertConsumer(ctx context.Context, arg InsertConsumerParams) 
 }
 
 const listConsumers = `-- name: ListConsumers :many
-SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen
+SELECT c.bucket, c.consumer_id, c.topic_id, c.name, c."offset", c.seek_no, c.last_seen, c.token_id
 FROM consumers AS c
 JOIN topics AS t ON t.bucket = c.bucket AND t.topic_id = c.topic_id
 WHERE c.bucket = $1 AND c.topic_id = $2 AND c.consumer_id > $3
@@ -336,6 +356,7 @@ func (q *Queries) ListConsumers(ctx context.Context, arg ListConsumersParams) ([
 			&i.Offset,
 			&i.SeekNo,
 			&i.LastSeen,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}
@@ -348,7 +369,7 @@ func (q *Queries) ListConsumers(ctx context.Context, arg ListConsumersParams) ([
 }
 
 const lockConsumers = `-- name: LockConsumers :many
-SELECT bucket, consumer_id, topic_id, name, "offset", seek_no, last_seen
+SELECT bucket, consumer_id, topic_id, name, "offset", seek_no, last_seen, token_id
 FROM consumers
 WHERE bucket = $1 AND consumer_id = ANY ($2::bigint[])
 ORDER BY bucket, consumer_id
@@ -377,6 +398,7 @@ func (q *Queries) LockConsumers(ctx context.Context, arg LockConsumersParams) ([
 			&i.Offset,
 			&i.SeekNo,
 			&i.LastSeen,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}

@@ -16,6 +16,7 @@ type Consumer struct {
 	Offset     int64
 	SeekNo     int64
 	LastSeen   time.Time
+	TokenID    *string
 }
 
 type Producer struct {
@@ -30,4 +31,5 @@ type Producer struct {
 	Instance   string
 	Fenced     []string
 	LastUsed   time.Time
+	TokenID    *string
 }

@@ -117,7 +117,7 @@ func (q *Queries) FindDeletedTopic(ctx context.Context) (FindDeletedTopicRow, er
 
 const findHead = `-- name: FindHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM topics AS t
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
 WHERE t.bucket = $1 AND t.name = $2
@@ -130,16 +130,20 @@ type FindHeadParams struct {
 }
 
 type FindHeadRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   time.Time
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  time.Time
-	Identity    string
-	Known       string
+	TopicID        int64
+	Name           string
+	CreatedAt      time.Time
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     time.Time
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	Known          string
 }
 
 // Keeps the topic from being deleted until the transaction ends; appends go on.
@@ -155,6 +159,10 @@ func (q *Queries) FindHead(ctx context.Context, arg FindHeadParams) (FindHeadRow
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.QuotaRate,
+		&i.QuotaBytes,
+		&i.QuotaProducers,
+		&i.QuotaConsumers,
 		&i.Identity,
 		&i.Known,
 	)
@@ -163,7 +171,7 @@ func (q *Queries) FindHead(ctx context.Context, arg FindHeadParams) (FindHeadRow
 
 const findHeads = `-- name: FindHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM ROWS FROM (unnest($1::int[]), unnest($2::text[])) AS k (bucket, name)
 JOIN topics AS t ON t.bucket = k.bucket AND t.name = k.name
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id
@@ -175,16 +183,20 @@ type FindHeadsParams struct {
 }
 
 type FindHeadsRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   time.Time
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  time.Time
-	Identity    string
-	Known       string
+	TopicID        int64
+	Name           string
+	CreatedAt      time.Time
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     time.Time
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	Known          string
 }
 
 func (q *Queries) FindHeads(ctx context.Context, arg FindHeadsParams) ([]FindHeadsRow, error) {
@@ -205,6 +217,10 @@ func (q *Queries) FindHeads(ctx context.Context, arg FindHeadsParams) ([]FindHea
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.QuotaRate,
+			&i.QuotaBytes,
+			&i.QuotaProducers,
+			&i.QuotaConsumers,
 			&i.Identity,
 			&i.Known,
 		); err != nil {
@@ -246,7 +262,7 @@ func (q *Queries) FindTrimmedHead(ctx context.Context) (FindTrimmedHeadRow, erro
 
 const getHead = `-- name: GetHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = $1 AND h.topic_id = $2
@@ -258,16 +274,20 @@ type GetHeadParams struct {
 }
 
 type GetHeadRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   time.Time
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  time.Time
-	Identity    string
-	Known       string
+	TopicID        int64
+	Name           string
+	CreatedAt      time.Time
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     time.Time
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	Known          string
 }
 
 func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, error) {
@@ -282,6 +302,10 @@ func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, e
 		&i.NextOffset,
 		&i.Bytes,
 		&i.LastAppend,
+		&i.QuotaRate,
+		&i.QuotaBytes,
+		&i.QuotaProducers,
+		&i.QuotaConsumers,
 		&i.Identity,
 		&i.Known,
 	)
@@ -290,7 +314,7 @@ func (q *Queries) GetHead(ctx context.Context, arg GetHeadParams) (GetHeadRow, e
 
 const getHeads = `-- name: GetHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = $1 AND h.topic_id = ANY ($2::bigint[])
@@ -302,16 +326,20 @@ type GetHeadsParams struct {
 }
 
 type GetHeadsRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   time.Time
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  time.Time
-	Identity    string
-	Known       string
+	TopicID        int64
+	Name           string
+	CreatedAt      time.Time
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     time.Time
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	Known          string
 }
 
 func (q *Queries) GetHeads(ctx context.Context, arg GetHeadsParams) ([]GetHeadsRow, error) {
@@ -332,6 +360,10 @@ func (q *Queries) GetHeads(ctx context.Context, arg GetHeadsParams) ([]GetHeadsR
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.QuotaRate,
+			&i.QuotaBytes,
+			&i.QuotaProducers,
+			&i.QuotaConsumers,
 			&i.Identity,
 			&i.Known,
 		); err != nil {
@@ -392,8 +424,8 @@ func (q *Queries) InsertHead(ctx context.Context, arg InsertHeadParams) error {
 }
 
 const insertTopic = `-- name: InsertTopic :execrows
-INSERT INTO topics (bucket, topic_id, name, created_at)
-VALUES ($1, $2, $3, $4)
+INSERT INTO topics (bucket, topic_id, name, created_at, token_id)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (bucket, name) DO NOTHING
 `
 
@@ -402,6 +434,7 @@ type InsertTopicParams struct {
 	TopicID   int64
 	Name      string
 	CreatedAt time.Time
+	TokenID   *string
 }
 
 func (q *Queries) InsertTopic(ctx context.Context, arg InsertTopicParams) (int64, error) {
@@ -410,6 +443,7 @@ func (q *Queries) InsertTopic(ctx context.Context, arg InsertTopicParams) (int64
 		arg.TopicID,
 		arg.Name,
 		arg.CreatedAt,
+		arg.TokenID,
 	)
 	if err != nil {
 		return 0, err
@@ -479,7 +513,7 @@ func (q *Queries) LockHeadToDelete(ctx context.Context, arg LockHeadToDeletePara
 
 const lockHeads = `-- name: LockHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
-    h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+    h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
 FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = $1 AND h.topic_id = ANY ($2::bigint[])
@@ -493,16 +527,20 @@ type LockHeadsParams struct {
 }
 
 type LockHeadsRow struct {
-	TopicID     int64
-	Name        string
-	CreatedAt   time.Time
-	Incarnation string
-	FirstOffset int64
-	NextOffset  int64
-	Bytes       int64
-	LastAppend  time.Time
-	Identity    string
-	Known       string
+	TopicID        int64
+	Name           string
+	CreatedAt      time.Time
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     time.Time
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	Known          string
 }
 
 func (q *Queries) LockHeads(ctx context.Context, arg LockHeadsParams) ([]LockHeadsRow, error) {
@@ -523,6 +561,10 @@ func (q *Queries) LockHeads(ctx context.Context, arg LockHeadsParams) ([]LockHea
 			&i.NextOffset,
 			&i.Bytes,
 			&i.LastAppend,
+			&i.QuotaRate,
+			&i.QuotaBytes,
+			&i.QuotaProducers,
+			&i.QuotaConsumers,
 			&i.Identity,
 			&i.Known,
 		); err != nil {
@@ -550,6 +592,37 @@ type SetIncarnationParams struct {
 
 func (q *Queries) SetIncarnation(ctx context.Context, arg SetIncarnationParams) (int64, error) {
 	result, err := q.db.Exec(ctx, setIncarnation, arg.Incarnation, arg.Bucket, arg.TopicID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const setQuota = `-- name: SetQuota :execrows
+UPDATE heads
+SET quota_rate = $1, quota_bytes = $2,
+    quota_producers = $3, quota_consumers = $4
+WHERE bucket = $5 AND topic_id = $6
+`
+
+type SetQuotaParams struct {
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Bucket         int32
+	TopicID        int64
+}
+
+func (q *Queries) SetQuota(ctx context.Context, arg SetQuotaParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setQuota,
+		arg.QuotaRate,
+		arg.QuotaBytes,
+		arg.QuotaProducers,
+		arg.QuotaConsumers,
+		arg.Bucket,
+		arg.TopicID,
+	)
 	if err != nil {
 		return 0, err
 	}

@@ -295,6 +295,10 @@ type CreateTokenRequest struct {
 	// Names that differ only in letter case are different names.
 	Name Name `json:"name"`
 
+	// Quota How much may be done by a token. A quota that is absent or 0 is none. What a token has made counts for as
+	// long as it is there, and for no other token. A named producer is there as long as its topic.
+	Quota *TokenQuota `json:"quota,omitempty"`
+
 	// Scopes What the token allows.
 	Scopes []Scope `json:"scopes"`
 }
@@ -309,8 +313,12 @@ type CreateTokenResult struct {
 
 	// Name A name of 1 to 128 characters: letters, digits, dot, underscore, hyphen. Not `.` and not `..`.
 	// Names that differ only in letter case are different names.
-	Name   Name    `json:"name"`
-	Scopes []Scope `json:"scopes"`
+	Name Name `json:"name"`
+
+	// Quota How much may be done by a token. A quota that is absent or 0 is none. What a token has made counts for as
+	// long as it is there, and for no other token. A named producer is there as long as its topic.
+	Quota  *TokenQuota `json:"quota,omitempty"`
+	Scopes []Scope     `json:"scopes"`
 
 	// Status Always `success`.
 	Status SuccessStatus `json:"status"`
@@ -327,6 +335,9 @@ type CreateTopicRequest struct {
 	// Name A name of 1 to 128 characters: letters, digits, dot, underscore, hyphen. Not `.` and not `..`.
 	// Names that differ only in letter case are different names.
 	Name Name `json:"name"`
+
+	// Quota How much there may be of a topic. At least one member must be there.
+	Quota *TopicQuotaChange `json:"quota,omitempty"`
 
 	// Retention What is to be kept of a topic. At least one member must be there.
 	Retention *RetentionChange `json:"retention,omitempty"`
@@ -398,6 +409,11 @@ type Failure struct {
 
 	// Offset A position in a topic. The first message of a topic has offset 0.
 	Offset *Offset `json:"offset,omitempty"`
+
+	// Quota rate_limited; the quota that is used up: `token_bytes_per_second`, `token_topics`, `token_producers`,
+	// `token_consumers`, `topic_bytes_per_second`, `topic_stored_bytes`, `topic_producers` or
+	// `topic_consumers`.
+	Quota *string `json:"quota,omitempty"`
 
 	// RequestID internal; the id of the request in the broker's log.
 	RequestID *string `json:"request_id,omitempty"`
@@ -906,6 +922,10 @@ type TokenEntry struct {
 	// Names that differ only in letter case are different names.
 	Name Name `json:"name"`
 
+	// Quota How much may be done by a token. A quota that is absent or 0 is none. What a token has made counts for as
+	// long as it is there, and for no other token. A named producer is there as long as its topic.
+	Quota *TokenQuota `json:"quota,omitempty"`
+
 	// RevokedAt When it was revoked; absent if it was not.
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
 	Scopes    []string   `json:"scopes"`
@@ -916,6 +936,55 @@ type TokenEntry struct {
 
 // TokenID The public part of a token.
 type TokenID = string
+
+// TokenQuota How much may be done by a token. A quota that is absent or 0 is none. What a token has made counts for as
+// long as it is there, and for no other token. A named producer is there as long as its topic.
+type TokenQuota struct {
+	// BytesPerSecond Bytes of messages and headers that each broker takes and gives a second, together.
+	BytesPerSecond *int64 `json:"bytes_per_second,omitempty"`
+
+	// Consumers How many consumers may be registered that the token has registered first.
+	Consumers *int64 `json:"consumers,omitempty"`
+
+	// Producers How many producers may be registered that the token has registered first.
+	Producers *int64 `json:"producers,omitempty"`
+
+	// TopicStoredBytes The quota `stored_bytes` that each topic begins with that the token creates.
+	TopicStoredBytes *int64 `json:"topic_stored_bytes,omitempty"`
+
+	// Topics How many topics there may be that the token has created.
+	Topics *int64 `json:"topics,omitempty"`
+}
+
+// TopicQuota How much there may be of a topic. A quota that is absent is none.
+type TopicQuota struct {
+	// BytesPerSecond Bytes of messages and headers that each broker takes a second, repeats included.
+	BytesPerSecond *int64 `json:"bytes_per_second,omitempty"`
+
+	// Consumers How many consumers may be registered.
+	Consumers *int64 `json:"consumers,omitempty"`
+
+	// Producers How many producers may be registered.
+	Producers *int64 `json:"producers,omitempty"`
+
+	// StoredBytes New messages are refused when there would be more bytes of messages and headers than this.
+	StoredBytes *int64 `json:"stored_bytes,omitempty"`
+}
+
+// TopicQuotaChange How much there may be of a topic. At least one member must be there.
+type TopicQuotaChange struct {
+	// BytesPerSecond Bytes of messages and headers that each broker takes a second, repeats included. 0 is no quota.
+	BytesPerSecond *int64 `json:"bytes_per_second,omitempty"`
+
+	// Consumers How many consumers may be registered. 0 is no quota.
+	Consumers *int64 `json:"consumers,omitempty"`
+
+	// Producers How many producers may be registered. 0 is no quota.
+	Producers *int64 `json:"producers,omitempty"`
+
+	// StoredBytes New messages are refused when there would be more bytes of messages and headers than this. 0 is no quota.
+	StoredBytes *int64 `json:"stored_bytes,omitempty"`
+}
 
 // TopicResult defines model for TopicResult.
 type TopicResult struct {
@@ -942,6 +1011,9 @@ type TopicResult struct {
 
 	// Producers How many producers are registered.
 	Producers int64 `json:"producers"`
+
+	// Quota How much there may be of a topic. A quota that is absent is none.
+	Quota TopicQuota `json:"quota"`
 
 	// Retention What is kept of a topic. A limit or a list that is absent is none.
 	Retention Retention `json:"retention"`
@@ -994,8 +1066,11 @@ type UnregisterProducerResult struct {
 
 // UpdateTopicRequest defines model for UpdateTopicRequest.
 type UpdateTopicRequest struct {
+	// Quota How much there may be of a topic. At least one member must be there.
+	Quota *TopicQuotaChange `json:"quota,omitempty"`
+
 	// Retention What is to be kept of a topic. At least one member must be there.
-	Retention RetentionChange `json:"retention"`
+	Retention *RetentionChange `json:"retention,omitempty"`
 }
 
 // AfterID An id given out by the broker. Ids are never reused.

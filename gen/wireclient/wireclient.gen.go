@@ -432,6 +432,8 @@ type ClientInterface interface {
 	// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
 	// revoke it and make another. Every broker on the store accepts a new token after a second at most.
 	//
+	// `quota` bounds what may be done with it. It never changes: another token can have another.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /tokens (the `CreateToken` operationId).
@@ -443,6 +445,8 @@ type ClientInterface interface {
 	// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
 	// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
 	// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+	//
+	// `quota` bounds what may be done with it. It never changes: another token can have another.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -473,8 +477,9 @@ type ClientInterface interface {
 	// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
 	// everything.
 	//
-	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-	// the details. Like that call, it needs the scope `admin`.
+	// `retention` says what is kept; without it, everything is. `quota` says how much there may be; without
+	// it, any amount. `PATCH /topics/{topic}` changes both and has the details. Like that call, they need the
+	// scope `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -488,8 +493,9 @@ type ClientInterface interface {
 	// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
 	// everything.
 	//
-	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-	// the details. Like that call, it needs the scope `admin`.
+	// `retention` says what is kept; without it, everything is. `quota` says how much there may be; without
+	// it, any amount. `PATCH /topics/{topic}` changes both and has the details. Like that call, they need the
+	// scope `admin`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -514,10 +520,11 @@ type ClientInterface interface {
 	// Corresponds with GET /topics/{topic} (the `DescribeTopic` operationId).
 	DescribeTopic(ctx context.Context, topic TopicPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateTopicWithBody Change what is kept of a topic
+	// UpdateTopicWithBody Change what is kept of a topic, and how much there may be
 	//
-	// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
-	// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+	// Changes the retention and the quotas of a topic and answers the topic as `GET` does. At least one of
+	// `retention` and `quota` is required. Members that are absent stay as they are; `0` takes a limit or a
+	// quota away, and an empty `keep_for` the consumers. May be repeated blindly.
 	//
 	// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
 	// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
@@ -527,16 +534,22 @@ type ClientInterface interface {
 	//
 	// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
 	// brokers.
+	//
+	// What a quota does not allow is refused as `rate_limited`, and nothing of it is done. `stored_bytes`,
+	// `producers` and `consumers` are exact, with any number of brokers; what is there already stays, and so
+	// does the answer to a repeat of a message that is stored. `bytes_per_second` holds for each broker by
+	// itself; a broker other than the one asked keeps to a new rate after the next message it stores.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
 	UpdateTopicWithBody(ctx context.Context, topic TopicPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateTopic Change what is kept of a topic
+	// UpdateTopic Change what is kept of a topic, and how much there may be
 	//
-	// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
-	// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+	// Changes the retention and the quotas of a topic and answers the topic as `GET` does. At least one of
+	// `retention` and `quota` is required. Members that are absent stay as they are; `0` takes a limit or a
+	// quota away, and an empty `keep_for` the consumers. May be repeated blindly.
 	//
 	// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
 	// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
@@ -546,6 +559,11 @@ type ClientInterface interface {
 	//
 	// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
 	// brokers.
+	//
+	// What a quota does not allow is refused as `rate_limited`, and nothing of it is done. `stored_bytes`,
+	// `producers` and `consumers` are exact, with any number of brokers; what is there already stays, and so
+	// does the answer to a repeat of a message that is stored. `bytes_per_second` holds for each broker by
+	// itself; a broker other than the one asked keeps to a new rate after the next message it stores.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1201,6 +1219,8 @@ func (c *Client) ListTokens(ctx context.Context, params *ListTokensParams, reqEd
 // answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
 // revoke it and make another. Every broker on the store accepts a new token after a second at most.
 //
+// `quota` bounds what may be done with it. It never changes: another token can have another.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /tokens (the `CreateToken` operationId).
@@ -1222,6 +1242,8 @@ func (c *Client) CreateTokenWithBody(ctx context.Context, contentType string, bo
 // tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
 // answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
 // revoke it and make another. Every broker on the store accepts a new token after a second at most.
+//
+// `quota` bounds what may be done with it. It never changes: another token can have another.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1282,8 +1304,9 @@ func (c *Client) ListTopics(ctx context.Context, params *ListTopicsParams, reqEd
 // met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
 // everything.
 //
-// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-// the details. Like that call, it needs the scope `admin`.
+// `retention` says what is kept; without it, everything is. `quota` says how much there may be; without
+// it, any amount. `PATCH /topics/{topic}` changes both and has the details. Like that call, they need the
+// scope `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1307,8 +1330,9 @@ func (c *Client) CreateTopicWithBody(ctx context.Context, contentType string, bo
 // met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
 // everything.
 //
-// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-// the details. Like that call, it needs the scope `admin`.
+// `retention` says what is kept; without it, everything is. `quota` says how much there may be; without
+// it, any amount. `PATCH /topics/{topic}` changes both and has the details. Like that call, they need the
+// scope `admin`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1363,10 +1387,11 @@ func (c *Client) DescribeTopic(ctx context.Context, topic TopicPath, reqEditors 
 	return c.Client.Do(req)
 }
 
-// UpdateTopicWithBody Change what is kept of a topic
+// UpdateTopicWithBody Change what is kept of a topic, and how much there may be
 //
-// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
-// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+// Changes the retention and the quotas of a topic and answers the topic as `GET` does. At least one of
+// `retention` and `quota` is required. Members that are absent stay as they are; `0` takes a limit or a
+// quota away, and an empty `keep_for` the consumers. May be repeated blindly.
 //
 // A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
 // topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
@@ -1376,6 +1401,11 @@ func (c *Client) DescribeTopic(ctx context.Context, topic TopicPath, reqEditors 
 //
 // A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
 // brokers.
+//
+// What a quota does not allow is refused as `rate_limited`, and nothing of it is done. `stored_bytes`,
+// `producers` and `consumers` are exact, with any number of brokers; what is there already stays, and so
+// does the answer to a repeat of a message that is stored. `bytes_per_second` holds for each broker by
+// itself; a broker other than the one asked keeps to a new rate after the next message it stores.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1392,10 +1422,11 @@ func (c *Client) UpdateTopicWithBody(ctx context.Context, topic TopicPath, conte
 	return c.Client.Do(req)
 }
 
-// UpdateTopic Change what is kept of a topic
+// UpdateTopic Change what is kept of a topic, and how much there may be
 //
-// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
-// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+// Changes the retention and the quotas of a topic and answers the topic as `GET` does. At least one of
+// `retention` and `quota` is required. Members that are absent stay as they are; `0` takes a limit or a
+// quota away, and an empty `keep_for` the consumers. May be repeated blindly.
 //
 // A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
 // topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
@@ -1405,6 +1436,11 @@ func (c *Client) UpdateTopicWithBody(ctx context.Context, topic TopicPath, conte
 //
 // A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
 // brokers.
+//
+// What a quota does not allow is refused as `rate_limited`, and nothing of it is done. `stored_bytes`,
+// `producers` and `consumers` are exact, with any number of brokers; what is there already stays, and so
+// does the answer to a repeat of a message that is stored. `bytes_per_second` holds for each broker by
+// itself; a broker other than the one asked keeps to a new rate after the next message it stores.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3419,6 +3455,8 @@ type ClientWithResponsesInterface interface {
 	// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
 	// revoke it and make another. Every broker on the store accepts a new token after a second at most.
 	//
+	// `quota` bounds what may be done with it. It never changes: another token can have another.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /tokens (the `CreateToken` operationId).
@@ -3430,6 +3468,8 @@ type ClientWithResponsesInterface interface {
 	// tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
 	// answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
 	// revoke it and make another. Every broker on the store accepts a new token after a second at most.
+	//
+	// `quota` bounds what may be done with it. It never changes: another token can have another.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3464,8 +3504,9 @@ type ClientWithResponsesInterface interface {
 	// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
 	// everything.
 	//
-	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-	// the details. Like that call, it needs the scope `admin`.
+	// `retention` says what is kept; without it, everything is. `quota` says how much there may be; without
+	// it, any amount. `PATCH /topics/{topic}` changes both and has the details. Like that call, they need the
+	// scope `admin`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3479,8 +3520,9 @@ type ClientWithResponsesInterface interface {
 	// met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
 	// everything.
 	//
-	// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-	// the details. Like that call, it needs the scope `admin`.
+	// `retention` says what is kept; without it, everything is. `quota` says how much there may be; without
+	// it, any amount. `PATCH /topics/{topic}` changes both and has the details. Like that call, they need the
+	// scope `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3509,10 +3551,11 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /topics/{topic} (the `DescribeTopic` operationId).
 	DescribeTopicWithResponse(ctx context.Context, topic TopicPath, reqEditors ...RequestEditorFn) (*DescribeTopicReply, error)
 
-	// UpdateTopicWithBodyWithResponse Change what is kept of a topic
+	// UpdateTopicWithBodyWithResponse Change what is kept of a topic, and how much there may be
 	//
-	// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
-	// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+	// Changes the retention and the quotas of a topic and answers the topic as `GET` does. At least one of
+	// `retention` and `quota` is required. Members that are absent stay as they are; `0` takes a limit or a
+	// quota away, and an empty `keep_for` the consumers. May be repeated blindly.
 	//
 	// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
 	// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
@@ -3522,16 +3565,22 @@ type ClientWithResponsesInterface interface {
 	//
 	// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
 	// brokers.
+	//
+	// What a quota does not allow is refused as `rate_limited`, and nothing of it is done. `stored_bytes`,
+	// `producers` and `consumers` are exact, with any number of brokers; what is there already stays, and so
+	// does the answer to a repeat of a message that is stored. `bytes_per_second` holds for each broker by
+	// itself; a broker other than the one asked keeps to a new rate after the next message it stores.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /topics/{topic} (the `UpdateTopic` operationId).
 	UpdateTopicWithBodyWithResponse(ctx context.Context, topic TopicPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTopicReply, error)
 
-	// UpdateTopicWithResponse Change what is kept of a topic
+	// UpdateTopicWithResponse Change what is kept of a topic, and how much there may be
 	//
-	// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
-	// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+	// Changes the retention and the quotas of a topic and answers the topic as `GET` does. At least one of
+	// `retention` and `quota` is required. Members that are absent stay as they are; `0` takes a limit or a
+	// quota away, and an empty `keep_for` the consumers. May be repeated blindly.
 	//
 	// A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
 	// topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
@@ -3541,6 +3590,11 @@ type ClientWithResponsesInterface interface {
 	//
 	// A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
 	// brokers.
+	//
+	// What a quota does not allow is refused as `rate_limited`, and nothing of it is done. `stored_bytes`,
+	// `producers` and `consumers` are exact, with any number of brokers; what is there already stays, and so
+	// does the answer to a repeat of a message that is stored. `bytes_per_second` holds for each broker by
+	// itself; a broker other than the one asked keeps to a new rate after the next message it stores.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7768,6 +7822,8 @@ func (c *ClientWithResponses) ListTokensWithResponse(ctx context.Context, params
 // answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
 // revoke it and make another. Every broker on the store accepts a new token after a second at most.
 //
+// `quota` bounds what may be done with it. It never changes: another token can have another.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /tokens (the `CreateToken` operationId).
@@ -7785,6 +7841,8 @@ func (c *ClientWithResponses) CreateTokenWithBodyWithResponse(ctx context.Contex
 // tokens may have one name, so that a new one can be handed out before the old one is revoked. If the
 // answer is lost, the token may be there without anybody knowing its text: find it in `GET /tokens`,
 // revoke it and make another. Every broker on the store accepts a new token after a second at most.
+//
+// `quota` bounds what may be done with it. It never changes: another token can have another.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7837,8 +7895,9 @@ func (c *ClientWithResponses) ListTopicsWithResponse(ctx context.Context, params
 // met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
 // everything.
 //
-// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-// the details. Like that call, it needs the scope `admin`.
+// `retention` says what is kept; without it, everything is. `quota` says how much there may be; without
+// it, any amount. `PATCH /topics/{topic}` changes both and has the details. Like that call, they need the
+// scope `admin`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7858,8 +7917,9 @@ func (c *ClientWithResponses) CreateTopicWithBodyWithResponse(ctx context.Contex
 // met its own first attempt. `POST /producer/register` also creates a missing topic, one that keeps
 // everything.
 //
-// `retention` says what is kept; without it, everything is. `PATCH /topics/{topic}` changes it and has
-// the details. Like that call, it needs the scope `admin`.
+// `retention` says what is kept; without it, everything is. `quota` says how much there may be; without
+// it, any amount. `PATCH /topics/{topic}` changes both and has the details. Like that call, they need the
+// scope `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7906,10 +7966,11 @@ func (c *ClientWithResponses) DescribeTopicWithResponse(ctx context.Context, top
 	return ParseDescribeTopicReply(rsp)
 }
 
-// UpdateTopicWithBodyWithResponse Change what is kept of a topic
+// UpdateTopicWithBodyWithResponse Change what is kept of a topic, and how much there may be
 //
-// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
-// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+// Changes the retention and the quotas of a topic and answers the topic as `GET` does. At least one of
+// `retention` and `quota` is required. Members that are absent stay as they are; `0` takes a limit or a
+// quota away, and an empty `keep_for` the consumers. May be repeated blindly.
 //
 // A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
 // topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
@@ -7919,6 +7980,11 @@ func (c *ClientWithResponses) DescribeTopicWithResponse(ctx context.Context, top
 //
 // A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
 // brokers.
+//
+// What a quota does not allow is refused as `rate_limited`, and nothing of it is done. `stored_bytes`,
+// `producers` and `consumers` are exact, with any number of brokers; what is there already stays, and so
+// does the answer to a repeat of a message that is stored. `bytes_per_second` holds for each broker by
+// itself; a broker other than the one asked keeps to a new rate after the next message it stores.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7931,10 +7997,11 @@ func (c *ClientWithResponses) UpdateTopicWithBodyWithResponse(ctx context.Contex
 	return ParseUpdateTopicReply(rsp)
 }
 
-// UpdateTopicWithResponse Change what is kept of a topic
+// UpdateTopicWithResponse Change what is kept of a topic, and how much there may be
 //
-// Changes the retention of a topic and answers the topic as `GET` does. Members that are absent stay as
-// they are; `0` takes a limit away, and an empty `keep_for` the consumers. May be repeated blindly.
+// Changes the retention and the quotas of a topic and answers the topic as `GET` does. At least one of
+// `retention` and `quota` is required. Members that are absent stay as they are; `0` takes a limit or a
+// quota away, and an empty `keep_for` the consumers. May be repeated blindly.
 //
 // A message goes when one of the limits says so: when it is older than `max_age_seconds`, or when the
 // topic holds more than `max_bytes` or `max_messages` without it. The oldest go first. They go in the
@@ -7944,6 +8011,11 @@ func (c *ClientWithResponses) UpdateTopicWithBodyWithResponse(ctx context.Contex
 //
 // A position below the first message left is `offset_trimmed`. The age is told by the clocks of the
 // brokers.
+//
+// What a quota does not allow is refused as `rate_limited`, and nothing of it is done. `stored_bytes`,
+// `producers` and `consumers` are exact, with any number of brokers; what is there already stays, and so
+// does the answer to a repeat of a message that is stored. `bytes_per_second` holds for each broker by
+// itself; a broker other than the one asked keeps to a new rate after the next message it stores.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
