@@ -4155,11 +4155,6 @@ type SetOffsetReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// SetOffsetReply429Headers the declared response headers of an HTTP 429 response for SetOffset
-type SetOffsetReply429Headers struct {
-	RetryAfter *string
-}
-
 // SetOffsetReply503Headers the declared response headers of an HTTP 503 response for SetOffset
 type SetOffsetReply503Headers struct {
 	RetryAfter *string
@@ -4190,8 +4185,6 @@ type SetOffsetReply struct {
 	JSON416 *OffsetOutOfRange
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4200,8 +4193,6 @@ type SetOffsetReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *SetOffsetReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *SetOffsetReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *SetOffsetReply503Headers
 }
@@ -4261,11 +4252,6 @@ func (r SetOffsetReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
 }
 
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r SetOffsetReply) GetJSON429() *RateLimited {
-	return r.JSON429
-}
-
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
 func (r SetOffsetReply) GetJSON500() *Internal {
 	return r.JSON500
@@ -4315,11 +4301,6 @@ type DescribeConsumerReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// DescribeConsumerReply429Headers the declared response headers of an HTTP 429 response for DescribeConsumer
-type DescribeConsumerReply429Headers struct {
-	RetryAfter *string
-}
-
 // DescribeConsumerReply503Headers the declared response headers of an HTTP 503 response for DescribeConsumer
 type DescribeConsumerReply503Headers struct {
 	RetryAfter *string
@@ -4340,16 +4321,12 @@ type DescribeConsumerReply struct {
 	JSON404 *ConsumerNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DescribeConsumerReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *DescribeConsumerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DescribeConsumerReply503Headers
 }
@@ -4382,11 +4359,6 @@ func (r DescribeConsumerReply) GetJSON404() *ConsumerNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r DescribeConsumerReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r DescribeConsumerReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4433,11 +4405,6 @@ type UnregisterConsumerReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// UnregisterConsumerReply429Headers the declared response headers of an HTTP 429 response for UnregisterConsumer
-type UnregisterConsumerReply429Headers struct {
-	RetryAfter *string
-}
-
 // UnregisterConsumerReply503Headers the declared response headers of an HTTP 503 response for UnregisterConsumer
 type UnregisterConsumerReply503Headers struct {
 	RetryAfter *string
@@ -4464,8 +4431,6 @@ type UnregisterConsumerReply struct {
 	JSON415 *UnsupportedMediaType
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4474,8 +4439,6 @@ type UnregisterConsumerReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *UnregisterConsumerReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *UnregisterConsumerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UnregisterConsumerReply503Headers
 }
@@ -4525,11 +4488,6 @@ func (r UnregisterConsumerReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
 }
 
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r UnregisterConsumerReply) GetJSON429() *RateLimited {
-	return r.JSON429
-}
-
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
 func (r UnregisterConsumerReply) GetJSON500() *Internal {
 	return r.JSON500
@@ -4574,11 +4532,6 @@ func (r UnregisterConsumerReply) ContentType() string {
 	return ""
 }
 
-// HealthReply429Headers the declared response headers of an HTTP 429 response for Health
-type HealthReply429Headers struct {
-	RetryAfter *string
-}
-
 type HealthReply struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4590,12 +4543,8 @@ type HealthReply struct {
 	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *HealthReply429Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -4616,11 +4565,6 @@ func (r HealthReply) GetJSON403() *CrossOrigin {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r HealthReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r HealthReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4662,11 +4606,6 @@ type InfoReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// InfoReply429Headers the declared response headers of an HTTP 429 response for Info
-type InfoReply429Headers struct {
-	RetryAfter *string
-}
-
 // InfoReply503Headers the declared response headers of an HTTP 503 response for Info
 type InfoReply503Headers struct {
 	RetryAfter *string
@@ -4685,16 +4624,12 @@ type InfoReply struct {
 	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *InfoReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *InfoReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *InfoReply503Headers
 }
@@ -4722,11 +4657,6 @@ func (r InfoReply) GetJSON403() *CrossOrigin {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r InfoReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r InfoReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4773,11 +4703,6 @@ type MetricsReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// MetricsReply429Headers the declared response headers of an HTTP 429 response for Metrics
-type MetricsReply429Headers struct {
-	RetryAfter *string
-}
-
 // MetricsReply503Headers the declared response headers of an HTTP 503 response for Metrics
 type MetricsReply503Headers struct {
 	RetryAfter *string
@@ -4794,16 +4719,12 @@ type MetricsReply struct {
 	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *MetricsReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *MetricsReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *MetricsReply503Headers
 }
@@ -4826,11 +4747,6 @@ func (r MetricsReply) GetJSON403() *CrossOrigin {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r MetricsReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r MetricsReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4877,11 +4793,6 @@ type CountProducedReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// CountProducedReply429Headers the declared response headers of an HTTP 429 response for CountProduced
-type CountProducedReply429Headers struct {
-	RetryAfter *string
-}
-
 // CountProducedReply503Headers the declared response headers of an HTTP 503 response for CountProduced
 type CountProducedReply503Headers struct {
 	RetryAfter *string
@@ -4902,16 +4813,12 @@ type CountProducedReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CountProducedReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *CountProducedReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CountProducedReply503Headers
 }
@@ -4944,11 +4851,6 @@ func (r CountProducedReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r CountProducedReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r CountProducedReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5308,11 +5210,6 @@ type DescribeProducerReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// DescribeProducerReply429Headers the declared response headers of an HTTP 429 response for DescribeProducer
-type DescribeProducerReply429Headers struct {
-	RetryAfter *string
-}
-
 // DescribeProducerReply503Headers the declared response headers of an HTTP 503 response for DescribeProducer
 type DescribeProducerReply503Headers struct {
 	RetryAfter *string
@@ -5333,8 +5230,6 @@ type DescribeProducerReply struct {
 	JSON404 *ProducerNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5343,8 +5238,6 @@ type DescribeProducerReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DescribeProducerReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *DescribeProducerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DescribeProducerReply503Headers
 }
@@ -5377,11 +5270,6 @@ func (r DescribeProducerReply) GetJSON404() *ProducerNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r DescribeProducerReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r DescribeProducerReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5433,11 +5321,6 @@ type UnregisterProducerReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// UnregisterProducerReply429Headers the declared response headers of an HTTP 429 response for UnregisterProducer
-type UnregisterProducerReply429Headers struct {
-	RetryAfter *string
-}
-
 // UnregisterProducerReply503Headers the declared response headers of an HTTP 503 response for UnregisterProducer
 type UnregisterProducerReply503Headers struct {
 	RetryAfter *string
@@ -5464,8 +5347,6 @@ type UnregisterProducerReply struct {
 	JSON415 *UnsupportedMediaType
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5474,8 +5355,6 @@ type UnregisterProducerReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *UnregisterProducerReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *UnregisterProducerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UnregisterProducerReply503Headers
 }
@@ -5525,11 +5404,6 @@ func (r UnregisterProducerReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
 }
 
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r UnregisterProducerReply) GetJSON429() *RateLimited {
-	return r.JSON429
-}
-
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
 func (r UnregisterProducerReply) GetJSON500() *Internal {
 	return r.JSON500
@@ -5574,11 +5448,6 @@ func (r UnregisterProducerReply) ContentType() string {
 	return ""
 }
 
-// ReadyReply429Headers the declared response headers of an HTTP 429 response for Ready
-type ReadyReply429Headers struct {
-	RetryAfter *string
-}
-
 // ReadyReply503Headers the declared response headers of an HTTP 503 response for Ready
 type ReadyReply503Headers struct {
 	RetryAfter *string
@@ -5595,14 +5464,10 @@ type ReadyReply struct {
 	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *ReadyReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ReadyReply503Headers
 }
@@ -5625,11 +5490,6 @@ func (r ReadyReply) GetJSON403() *CrossOrigin {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r ReadyReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r ReadyReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5676,11 +5536,6 @@ type CountUnreadReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// CountUnreadReply429Headers the declared response headers of an HTTP 429 response for CountUnread
-type CountUnreadReply429Headers struct {
-	RetryAfter *string
-}
-
 // CountUnreadReply503Headers the declared response headers of an HTTP 503 response for CountUnread
 type CountUnreadReply503Headers struct {
 	RetryAfter *string
@@ -5701,16 +5556,12 @@ type CountUnreadReply struct {
 	JSON404 *ConsumerNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CountUnreadReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *CountUnreadReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CountUnreadReply503Headers
 }
@@ -5743,11 +5594,6 @@ func (r CountUnreadReply) GetJSON404() *ConsumerNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r CountUnreadReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r CountUnreadReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5794,11 +5640,6 @@ type ListTokensReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// ListTokensReply429Headers the declared response headers of an HTTP 429 response for ListTokens
-type ListTokensReply429Headers struct {
-	RetryAfter *string
-}
-
 // ListTokensReply503Headers the declared response headers of an HTTP 503 response for ListTokens
 type ListTokensReply503Headers struct {
 	RetryAfter *string
@@ -5817,16 +5658,12 @@ type ListTokensReply struct {
 	JSON403 *Forbidden
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListTokensReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *ListTokensReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ListTokensReply503Headers
 }
@@ -5854,11 +5691,6 @@ func (r ListTokensReply) GetJSON403() *Forbidden {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r ListTokensReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r ListTokensReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5905,11 +5737,6 @@ type CreateTokenReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// CreateTokenReply429Headers the declared response headers of an HTTP 429 response for CreateToken
-type CreateTokenReply429Headers struct {
-	RetryAfter *string
-}
-
 // CreateTokenReply503Headers the declared response headers of an HTTP 503 response for CreateToken
 type CreateTokenReply503Headers struct {
 	RetryAfter *string
@@ -5934,8 +5761,6 @@ type CreateTokenReply struct {
 	JSON415 *UnsupportedMediaType
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5944,8 +5769,6 @@ type CreateTokenReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CreateTokenReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *CreateTokenReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateTokenReply503Headers
 }
@@ -5988,11 +5811,6 @@ func (r CreateTokenReply) GetJSON415() *UnsupportedMediaType {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r CreateTokenReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r CreateTokenReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6044,11 +5862,6 @@ type RevokeTokenReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// RevokeTokenReply429Headers the declared response headers of an HTTP 429 response for RevokeToken
-type RevokeTokenReply429Headers struct {
-	RetryAfter *string
-}
-
 // RevokeTokenReply503Headers the declared response headers of an HTTP 503 response for RevokeToken
 type RevokeTokenReply503Headers struct {
 	RetryAfter *string
@@ -6069,8 +5882,6 @@ type RevokeTokenReply struct {
 	JSON404 *NotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -6079,8 +5890,6 @@ type RevokeTokenReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RevokeTokenReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *RevokeTokenReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RevokeTokenReply503Headers
 }
@@ -6113,11 +5922,6 @@ func (r RevokeTokenReply) GetJSON404() *NotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r RevokeTokenReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r RevokeTokenReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6169,11 +5973,6 @@ type ListTopicsReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// ListTopicsReply429Headers the declared response headers of an HTTP 429 response for ListTopics
-type ListTopicsReply429Headers struct {
-	RetryAfter *string
-}
-
 // ListTopicsReply503Headers the declared response headers of an HTTP 503 response for ListTopics
 type ListTopicsReply503Headers struct {
 	RetryAfter *string
@@ -6192,16 +5991,12 @@ type ListTopicsReply struct {
 	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListTopicsReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *ListTopicsReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ListTopicsReply503Headers
 }
@@ -6229,11 +6024,6 @@ func (r ListTopicsReply) GetJSON403() *CrossOrigin {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r ListTopicsReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r ListTopicsReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6426,11 +6216,6 @@ type DeleteTopicReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// DeleteTopicReply429Headers the declared response headers of an HTTP 429 response for DeleteTopic
-type DeleteTopicReply429Headers struct {
-	RetryAfter *string
-}
-
 // DeleteTopicReply503Headers the declared response headers of an HTTP 503 response for DeleteTopic
 type DeleteTopicReply503Headers struct {
 	RetryAfter *string
@@ -6451,8 +6236,6 @@ type DeleteTopicReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -6461,8 +6244,6 @@ type DeleteTopicReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DeleteTopicReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *DeleteTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DeleteTopicReply503Headers
 }
@@ -6495,11 +6276,6 @@ func (r DeleteTopicReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r DeleteTopicReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r DeleteTopicReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6551,11 +6327,6 @@ type DescribeTopicReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// DescribeTopicReply429Headers the declared response headers of an HTTP 429 response for DescribeTopic
-type DescribeTopicReply429Headers struct {
-	RetryAfter *string
-}
-
 // DescribeTopicReply503Headers the declared response headers of an HTTP 503 response for DescribeTopic
 type DescribeTopicReply503Headers struct {
 	RetryAfter *string
@@ -6576,16 +6347,12 @@ type DescribeTopicReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DescribeTopicReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *DescribeTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DescribeTopicReply503Headers
 }
@@ -6618,11 +6385,6 @@ func (r DescribeTopicReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r DescribeTopicReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r DescribeTopicReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6669,11 +6431,6 @@ type UpdateTopicReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// UpdateTopicReply429Headers the declared response headers of an HTTP 429 response for UpdateTopic
-type UpdateTopicReply429Headers struct {
-	RetryAfter *string
-}
-
 // UpdateTopicReply503Headers the declared response headers of an HTTP 503 response for UpdateTopic
 type UpdateTopicReply503Headers struct {
 	RetryAfter *string
@@ -6700,8 +6457,6 @@ type UpdateTopicReply struct {
 	JSON415 *UnsupportedMediaType
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -6710,8 +6465,6 @@ type UpdateTopicReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *UpdateTopicReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *UpdateTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UpdateTopicReply503Headers
 }
@@ -6759,11 +6512,6 @@ func (r UpdateTopicReply) GetJSON415() *UnsupportedMediaType {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r UpdateTopicReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r UpdateTopicReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6815,11 +6563,6 @@ type ListConsumersReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// ListConsumersReply429Headers the declared response headers of an HTTP 429 response for ListConsumers
-type ListConsumersReply429Headers struct {
-	RetryAfter *string
-}
-
 // ListConsumersReply503Headers the declared response headers of an HTTP 503 response for ListConsumers
 type ListConsumersReply503Headers struct {
 	RetryAfter *string
@@ -6840,16 +6583,12 @@ type ListConsumersReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListConsumersReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *ListConsumersReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ListConsumersReply503Headers
 }
@@ -6882,11 +6621,6 @@ func (r ListConsumersReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r ListConsumersReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r ListConsumersReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -7072,11 +6806,6 @@ type ListProducersReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// ListProducersReply429Headers the declared response headers of an HTTP 429 response for ListProducers
-type ListProducersReply429Headers struct {
-	RetryAfter *string
-}
-
 // ListProducersReply503Headers the declared response headers of an HTTP 503 response for ListProducers
 type ListProducersReply503Headers struct {
 	RetryAfter *string
@@ -7097,16 +6826,12 @@ type ListProducersReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListProducersReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *ListProducersReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ListProducersReply503Headers
 }
@@ -7139,11 +6864,6 @@ func (r ListProducersReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r ListProducersReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r ListProducersReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -7190,11 +6910,6 @@ type StreamMessagesReply401Headers struct {
 	WWWAuthenticate *string
 }
 
-// StreamMessagesReply429Headers the declared response headers of an HTTP 429 response for StreamMessages
-type StreamMessagesReply429Headers struct {
-	RetryAfter *string
-}
-
 // StreamMessagesReply503Headers the declared response headers of an HTTP 503 response for StreamMessages
 type StreamMessagesReply503Headers struct {
 	RetryAfter *string
@@ -7219,16 +6934,12 @@ type StreamMessagesReply struct {
 	JSON416 *OffsetOutOfRange
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *StreamMessagesReply401Headers
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *StreamMessagesReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *StreamMessagesReply503Headers
 }
@@ -7271,11 +6982,6 @@ func (r StreamMessagesReply) GetJSON416() *OffsetOutOfRange {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r StreamMessagesReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r StreamMessagesReply) GetJSON429() *RateLimited {
-	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -8682,13 +8388,6 @@ func ParseSetOffsetReply(rsp *http.Response) (*SetOffsetReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8723,16 +8422,6 @@ func ParseSetOffsetReply(rsp *http.Response) (*SetOffsetReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers SetOffsetReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers SetOffsetReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8804,13 +8493,6 @@ func ParseDescribeConsumerReply(rsp *http.Response) (*DescribeConsumerReply, err
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8838,16 +8520,6 @@ func ParseDescribeConsumerReply(rsp *http.Response) (*DescribeConsumerReply, err
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers DescribeConsumerReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DescribeConsumerReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8940,13 +8612,6 @@ func ParseUnregisterConsumerReply(rsp *http.Response) (*UnregisterConsumerReply,
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8981,16 +8646,6 @@ func ParseUnregisterConsumerReply(rsp *http.Response) (*UnregisterConsumerReply,
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers UnregisterConsumerReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers UnregisterConsumerReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9048,13 +8703,6 @@ func ParseHealthReply(rsp *http.Response) (*HealthReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9062,19 +8710,6 @@ func ParseHealthReply(rsp *http.Response) (*HealthReply, error) {
 		}
 		response.JSON500 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 429:
-		var headers HealthReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	}
 
 	return response, nil
@@ -9129,13 +8764,6 @@ func ParseInfoReply(rsp *http.Response) (*InfoReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9163,16 +8791,6 @@ func ParseInfoReply(rsp *http.Response) (*InfoReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers InfoReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers InfoReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9230,13 +8848,6 @@ func ParseMetricsReply(rsp *http.Response) (*MetricsReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9264,16 +8875,6 @@ func ParseMetricsReply(rsp *http.Response) (*MetricsReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers MetricsReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers MetricsReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9345,13 +8946,6 @@ func ParseCountProducedReply(rsp *http.Response) (*CountProducedReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9379,16 +8973,6 @@ func ParseCountProducedReply(rsp *http.Response) (*CountProducedReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers CountProducedReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CountProducedReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9767,13 +9351,6 @@ func ParseDescribeProducerReply(rsp *http.Response) (*DescribeProducerReply, err
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9808,16 +9385,6 @@ func ParseDescribeProducerReply(rsp *http.Response) (*DescribeProducerReply, err
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers DescribeProducerReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DescribeProducerReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9910,13 +9477,6 @@ func ParseUnregisterProducerReply(rsp *http.Response) (*UnregisterProducerReply,
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9951,16 +9511,6 @@ func ParseUnregisterProducerReply(rsp *http.Response) (*UnregisterProducerReply,
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers UnregisterProducerReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers UnregisterProducerReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10018,13 +9568,6 @@ func ParseReadyReply(rsp *http.Response) (*ReadyReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10042,16 +9585,6 @@ func ParseReadyReply(rsp *http.Response) (*ReadyReply, error) {
 	}
 
 	switch {
-	case rsp.StatusCode == 429:
-		var headers ReadyReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ReadyReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10123,13 +9656,6 @@ func ParseCountUnreadReply(rsp *http.Response) (*CountUnreadReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10157,16 +9683,6 @@ func ParseCountUnreadReply(rsp *http.Response) (*CountUnreadReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers CountUnreadReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CountUnreadReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10231,13 +9747,6 @@ func ParseListTokensReply(rsp *http.Response) (*ListTokensReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10265,16 +9774,6 @@ func ParseListTokensReply(rsp *http.Response) (*ListTokensReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers ListTokensReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListTokensReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10360,13 +9859,6 @@ func ParseCreateTokenReply(rsp *http.Response) (*CreateTokenReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10401,16 +9893,6 @@ func ParseCreateTokenReply(rsp *http.Response) (*CreateTokenReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers CreateTokenReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateTokenReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10482,13 +9964,6 @@ func ParseRevokeTokenReply(rsp *http.Response) (*RevokeTokenReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10523,16 +9998,6 @@ func ParseRevokeTokenReply(rsp *http.Response) (*RevokeTokenReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers RevokeTokenReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers RevokeTokenReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10597,13 +10062,6 @@ func ParseListTopicsReply(rsp *http.Response) (*ListTopicsReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10631,16 +10089,6 @@ func ParseListTopicsReply(rsp *http.Response) (*ListTopicsReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers ListTopicsReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListTopicsReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10855,13 +10303,6 @@ func ParseDeleteTopicReply(rsp *http.Response) (*DeleteTopicReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10896,16 +10337,6 @@ func ParseDeleteTopicReply(rsp *http.Response) (*DeleteTopicReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers DeleteTopicReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DeleteTopicReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10977,13 +10408,6 @@ func ParseDescribeTopicReply(rsp *http.Response) (*DescribeTopicReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11011,16 +10435,6 @@ func ParseDescribeTopicReply(rsp *http.Response) (*DescribeTopicReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers DescribeTopicReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DescribeTopicReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11113,13 +10527,6 @@ func ParseUpdateTopicReply(rsp *http.Response) (*UpdateTopicReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11154,16 +10561,6 @@ func ParseUpdateTopicReply(rsp *http.Response) (*UpdateTopicReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers UpdateTopicReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateTopicReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11235,13 +10632,6 @@ func ParseListConsumersReply(rsp *http.Response) (*ListConsumersReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11269,16 +10659,6 @@ func ParseListConsumersReply(rsp *http.Response) (*ListConsumersReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers ListConsumersReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListConsumersReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11486,13 +10866,6 @@ func ParseListProducersReply(rsp *http.Response) (*ListProducersReply, error) {
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11520,16 +10893,6 @@ func ParseListProducersReply(rsp *http.Response) (*ListProducersReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers ListProducersReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListProducersReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11615,13 +10978,6 @@ func ParseStreamMessagesReply(rsp *http.Response) (*StreamMessagesReply, error) 
 		}
 		response.JSON421 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest RateLimited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11649,16 +11005,6 @@ func ParseStreamMessagesReply(rsp *http.Response) (*StreamMessagesReply, error) 
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
-	case rsp.StatusCode == 429:
-		var headers StreamMessagesReply429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers StreamMessagesReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

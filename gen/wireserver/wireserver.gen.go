@@ -1736,23 +1736,6 @@ func (response SetOffset421JSONResponse) VisitSetOffsetResponse(w http.ResponseW
 	return err
 }
 
-type SetOffset429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response SetOffset429JSONResponse) VisitSetOffsetResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type SetOffset500JSONResponse struct{ InternalJSONResponse }
 
 func (response SetOffset500JSONResponse) VisitSetOffsetResponse(w http.ResponseWriter) error {
@@ -1889,23 +1872,6 @@ func (response DescribeConsumer421JSONResponse) VisitDescribeConsumerResponse(w 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DescribeConsumer429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response DescribeConsumer429JSONResponse) VisitDescribeConsumerResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2080,23 +2046,6 @@ func (response UnregisterConsumer421JSONResponse) VisitUnregisterConsumerRespons
 	return err
 }
 
-type UnregisterConsumer429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response UnregisterConsumer429JSONResponse) VisitUnregisterConsumerResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type UnregisterConsumer500JSONResponse struct{ InternalJSONResponse }
 
 func (response UnregisterConsumer500JSONResponse) VisitUnregisterConsumerResponse(w http.ResponseWriter) error {
@@ -2211,23 +2160,6 @@ func (response Docs421JSONResponse) VisitDocsResponse(w http.ResponseWriter) err
 	return err
 }
 
-type Docs429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response Docs429JSONResponse) VisitDocsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type Docs500JSONResponse struct{ InternalJSONResponse }
 
 func (response Docs500JSONResponse) VisitDocsResponse(w http.ResponseWriter) error {
@@ -2301,23 +2233,6 @@ func (response Health421JSONResponse) VisitHealthResponse(w http.ResponseWriter)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type Health429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response Health429JSONResponse) VisitHealthResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2412,23 +2327,6 @@ func (response Info421JSONResponse) VisitInfoResponse(w http.ResponseWriter) err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type Info429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response Info429JSONResponse) VisitInfoResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2541,23 +2439,6 @@ func (response Metrics421JSONResponse) VisitMetricsResponse(w http.ResponseWrite
 	return err
 }
 
-type Metrics429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response Metrics429JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type Metrics500JSONResponse struct{ InternalJSONResponse }
 
 func (response Metrics500JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
@@ -2652,23 +2533,6 @@ func (response DocumentJSON421JSONResponse) VisitDocumentJSONResponse(w http.Res
 	return err
 }
 
-type DocumentJSON429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response DocumentJSON429JSONResponse) VisitDocumentJSONResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type DocumentJSON500JSONResponse struct{ InternalJSONResponse }
 
 func (response DocumentJSON500JSONResponse) VisitDocumentJSONResponse(w http.ResponseWriter) error {
@@ -2748,23 +2612,6 @@ func (response DocumentYAML421JSONResponse) VisitDocumentYAMLResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DocumentYAML429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response DocumentYAML429JSONResponse) VisitDocumentYAMLResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2874,23 +2721,6 @@ func (response CountProduced421JSONResponse) VisitCountProducedResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type CountProduced429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response CountProduced429JSONResponse) VisitCountProducedResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3465,23 +3295,6 @@ func (response DescribeProducer421JSONResponse) VisitDescribeProducerResponse(w 
 	return err
 }
 
-type DescribeProducer429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response DescribeProducer429JSONResponse) VisitDescribeProducerResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type DescribeProducer500JSONResponse struct{ InternalJSONResponse }
 
 func (response DescribeProducer500JSONResponse) VisitDescribeProducerResponse(w http.ResponseWriter) error {
@@ -3666,23 +3479,6 @@ func (response UnregisterProducer421JSONResponse) VisitUnregisterProducerRespons
 	return err
 }
 
-type UnregisterProducer429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response UnregisterProducer429JSONResponse) VisitUnregisterProducerResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type UnregisterProducer500JSONResponse struct{ InternalJSONResponse }
 
 func (response UnregisterProducer500JSONResponse) VisitUnregisterProducerResponse(w http.ResponseWriter) error {
@@ -3787,23 +3583,6 @@ func (response Ready421JSONResponse) VisitReadyResponse(w http.ResponseWriter) e
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type Ready429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response Ready429JSONResponse) VisitReadyResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3934,23 +3713,6 @@ func (response CountUnread421JSONResponse) VisitCountUnreadResponse(w http.Respo
 	return err
 }
 
-type CountUnread429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response CountUnread429JSONResponse) VisitCountUnreadResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type CountUnread500JSONResponse struct{ InternalJSONResponse }
 
 func (response CountUnread500JSONResponse) VisitCountUnreadResponse(w http.ResponseWriter) error {
@@ -4059,23 +3821,6 @@ func (response ListTokens421JSONResponse) VisitListTokensResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListTokens429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response ListTokens429JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4236,23 +3981,6 @@ func (response CreateToken421JSONResponse) VisitCreateTokenResponse(w http.Respo
 	return err
 }
 
-type CreateToken429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response CreateToken429JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type CreateToken500JSONResponse struct{ InternalJSONResponse }
 
 func (response CreateToken500JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
@@ -4393,23 +4121,6 @@ func (response RevokeToken421JSONResponse) VisitRevokeTokenResponse(w http.Respo
 	return err
 }
 
-type RevokeToken429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response RevokeToken429JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type RevokeToken500JSONResponse struct{ InternalJSONResponse }
 
 func (response RevokeToken500JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
@@ -4532,23 +4243,6 @@ func (response ListTopics421JSONResponse) VisitListTopicsResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListTopics429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response ListTopics429JSONResponse) VisitListTopicsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4880,23 +4574,6 @@ func (response DeleteTopic421JSONResponse) VisitDeleteTopicResponse(w http.Respo
 	return err
 }
 
-type DeleteTopic429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response DeleteTopic429JSONResponse) VisitDeleteTopicResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type DeleteTopic500JSONResponse struct{ InternalJSONResponse }
 
 func (response DeleteTopic500JSONResponse) VisitDeleteTopicResponse(w http.ResponseWriter) error {
@@ -5033,23 +4710,6 @@ func (response DescribeTopic421JSONResponse) VisitDescribeTopicResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DescribeTopic429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response DescribeTopic429JSONResponse) VisitDescribeTopicResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5225,23 +4885,6 @@ func (response UpdateTopic421JSONResponse) VisitUpdateTopicResponse(w http.Respo
 	return err
 }
 
-type UpdateTopic429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response UpdateTopic429JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type UpdateTopic500JSONResponse struct{ InternalJSONResponse }
 
 func (response UpdateTopic500JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
@@ -5379,23 +5022,6 @@ func (response ListConsumers421JSONResponse) VisitListConsumersResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListConsumers429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response ListConsumers429JSONResponse) VisitListConsumersResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5713,23 +5339,6 @@ func (response ListProducers421JSONResponse) VisitListProducersResponse(w http.R
 	return err
 }
 
-type ListProducers429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response ListProducers429JSONResponse) VisitListProducersResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type ListProducers500JSONResponse struct{ InternalJSONResponse }
 
 func (response ListProducers500JSONResponse) VisitListProducersResponse(w http.ResponseWriter) error {
@@ -5924,23 +5533,6 @@ func (response StreamMessages421JSONResponse) VisitStreamMessagesResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type StreamMessages429JSONResponse struct{ RateLimitedJSONResponse }
-
-func (response StreamMessages429JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7067,319 +6659,318 @@ func (sh *strictHandler) StreamMessages(ctx echo.Context, topic TopicPath, param
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3Zkhs3ti78Kvi5d0Tb+rMo1qCJdXGiLEtt7aPBRypvxWnTuxJkgmR2JQEqARbFthXRl/t6P0Q/mJ/k",
-	"BNZaQCInDlUsW7LroqMtViYS45rwrW/93Bmp2VxJIY3u9H/uiI98Ns8E/Defz4VMLkZKjrN0ZOxPVzxb",
-	"CPsfI5WITr/2SNSZCa35xP7NTAUzap6OWKqZVIYtpyIXTHyci5ERSSfqSPHRXKjxWAvT6Z8cRR1tuFno",
-	"Tr8z5mm2yEXn06eoM1JSL2Yiv5DKXIzVQiZNPWl4qtQZ6MhfVJ6IXP+FTbntEnMvscOjh71O2/dzpfWF",
-	"ytNJKhu/HP49/GYuPiyENpqNczVjykxFznRqhGY8FywX44WGaWj86ljlwzRJROMniz/WJ/xSSJbx0aVm",
-	"nOmRmotOBD1Jc5F0+p15rpLFSPRxJtq+PlXawEzyLFNL0TjjtWfKfUk1s08wyWfC7QAt8iuRMLsP2r6c",
-	"yhHPJTepkhejKZeT5o83PVZ62S5M7zA5EY/HT/jD4aMHR8e1yZqm2qh8xdSYFZt1xldsyq8EK5pt6agR",
-	"ueRZc+/ob+EX3Y9M5LnKaVWENhepXZcnydH44ehw+LgnHp3w4wftn73iWZpc0MvNXy8/EnXGqcgSdwoa",
-	"zkWq2SzVOpWTts/SGxdGqYuM5xPR9OH6Q1Fnxj9eDFfGSpTD3snjB48ehp/njP7bdsEoxdxrjZ2Q6sK/",
-	"Wv968NfKQue0Af3HjD/67Z9aI2taREzxITNN5YRxw+AY8CTJhW49aygAL4ZimjZ/rvxAdRN7GZZqNl7k",
-	"IGV4lguerDqu8U7/pLf+62phJfFFbrf8mj6UHqv2BJ+x/eBDdSXgTAm5vaCnb5g8nc3EuplwT9iNneui",
-	"5aNetUtuwZdcs1zM1FX7eVYLM1IzcbGQl1ItG8Vu9ZHaBODf7QwUjzR/7ErkmeJJyzCLv5bPqmKzxWjK",
-	"liq/tB9Z8tSsObMk6vOLsZCj5i9VH4k6Yq5G007/uHxKM26s8hJap0rag3rJbCc3fnntMWp4arPKdi+t",
-	"Vdk5N+IiS2epaR526e/VVfywUIajMkDJdTEX+YUWIyUTWFotEraYn/pzbjdXoqQ9EPCu63vt7dbukiIw",
-	"6UyoRaNMrz5S7fRQJSuWpAmoWZ7n6ZVgqWT28Y1fXSfS6w+VRPrj48ePH/YeN/ZmG4muxYeLCZ83fdn9",
-	"Keo4i/FCiw8oPoqv0X9pNhRjlQsUuFp8ABNrg06zX8gFGGEt36e/ls6CREPOSRa7Ld1HO9Bmp39y2PZF",
-	"o3KrIMeLrNFuKP29Oqn2j8IdAz3nI8EyMTZto8MtKD6mGi376rdKf19z7vwTa76y9phXH2lTzuXvtn1w",
-	"IfnCTFWe/qN52Up/LwsxsIrIQk6tPiCjuP1LVzzN+DATLR/yf25eqkQJNHu51Mt2YUmq4oIkb9OXwge8",
-	"iD5qm0gnppepmeLedG+2fF8v5nOV2xM2E0nKL8xq3jLkxifDfmghE8bn8ywdgRl+/+9atWhB62YIDl5I",
-	"/+fOW2Hy1dnYiNz+KxF6lKdzMuS/U0s243LFllOVCYbC1EoX0IDF0RfMGhqMGyNmc9MF0QHubKffObSd",
-	"GE3FjNv25/aZ3Lb9Xz8eHjz56cfewZOffu5Fx5/+vRN1cPwdbXIrPWxH379/f7YwUyGNHZeodzH+RvBc",
-	"5HGf4QzgNuuWPlpt1ipKnvOZMDQHMPwX39ZbfyOzFUuTwrBKNVNSdNn5VDAr9IVAyQ+HtQueUKff+bAQ",
-	"uTUCrQtmTwDMbtijf8/FuNPv/Nv9IghwH/+q77/4Fkb+lMzLpm7R18l9coZoxLimLS8SNlyx1NjDNkm1",
-	"yWFPlBbGqvHm7nqPPk1KLqzJF2LHQbwI/cLGURQPlL1BMwUrXrBRlgppmD2JustehM9MYbyoFpQUdshS",
-	"LSN4AueBpXog4wafNe4OZMtqhb7s1sMN3rHjfmlNnDXnSUiTpwJOEnWUGzZT2nTZt2LMF5lhh71e234C",
-	"A6rUt7HKZ9ygr/vwBE2FdLaYWd+v17PWeSrp3/6UWbd4InLo7yv+8Rs0LFq7DIaHXSOv+WudjxjKFXo2",
-	"laNskYikGNMJe5V+02VnhmWCa2MXbSADR9RvXnElJJ251LQvVWEQbTcZhdW0fjrO7fb6nptp86aFyEq4",
-	"W8sSz0d4oMtz24zvsQsEXO9UvbaN+A7+H5iMm/ewMql76uJ73nQC8PzW4gIrYSLUKYu53VcgaBs0z1jl",
-	"KH/djmo9I7axLXfFw/B89Bo2BNjseq6kxhNyBsHXp0F4dqSkEdJQ8LasgzcHd5vm071yv/o8mLNbLcXz",
-	"UONXtGal1bgPWwW8eibFsvDf1SJDDTcRhsXeI0DPP+6yOAgxxOAbW8GdmoHEVycCzm+h0K45bS3hybVT",
-	"1/ROU9xnbSPlp/cz+00KCVdgq8joKQtbgFkHTbnIc6sq7QEZyLjU8bjvzARoDRZUsSEfXZ6yOFg9tCdm",
-	"s9QYkVBLweIlO67akBs0rfViNuNWWnXeW+PYfTJiMSgz+x9emMdM5Sy2Bzi2p9sbw+Ug86Px8egJPxQP",
-	"hkfJyWMISTjN1On/+HNnlAtudyqc+aPe0cOD3vFB7/C896R/3Ov3en8rmc/fiSxTlbDdPFfJBYkTPVXz",
-	"g0PvZ/Y+RRu/cBh84WLItXh40ul3zs6ePQ2/c/jpp+BfYYROL0YjobWLik6t7VqfycKQjRhZTNYOrsr+",
-	"a03iNj2bZxxvZ4p+fW9/OgWLjBor9WCbhdm2l00rd7h+5RrHsfWppnPwVuhFZprONgy+Hw4ezPKY/oF7",
-	"u7wr4i57Y5XiMtXC/03HEbPO1IqlJZUJ+6A43iRyBblhPiY9sS6wkuXTm79W5rmLFuxwipsvAtdKzYZX",
-	"moMWa1upPr8f6VtpFSVv4cQvRlM6NyyuD6Pp6cIBUzmovqHIlJyQhYz+CbZIy5Errd/4e81dVqJyJbp+",
-	"DcKH9zN1YZNxn3E2zNVSi5zNrbGgxn64OjXWapN4E9O1o34eXqz+NmOu3OaufbN4cj9T5dsjzY7hryI0",
-	"lWVqiXbuiGfZKYudve31MFwis9TgrXKXvZ8K3EpOsA8kxgjZjF9CsyxJx2ORCzkSdvNec7Fwk34neGam",
-	"qx0Xa1q85QX+TeQt9qJd3P5fgZvrO6XNa2XOilvzXTrdcOm+dq/UXtjPlqk2SzsntoOLnW/tdxD4eLCB",
-	"hrm6FDnMQxCIeFpYyb+Hnf3FGMo4bQWmYKfJKl7bMEP04L6mBZuDU42OMM0DboVT1nwr2kUpg9iHmI1T",
-	"61OnBi6s/Mt/0SxTEz8xELx/W4AedpqeGmRiwyyVn9/XZJVahTnzVrPV2DMxG+I1Pt1bRWzGs7HKZyKJ",
-	"3NRFLBdzMFztK2oBM54aPZDgwOguiwHsEcO51BS2+hR1rmlzbW8k7ds8ajF1GqEVXRqh/du5IjPz97Iu",
-	"yyiVDXPmH70zS22LxYTEfQY+nY8XtHiVxTU8oDtot78Br+TNwrwZv3WQlh32QgsoZpsATemd/axIQ8uk",
-	"feZKp3BnUcXclB3venSMHusyuHJifCDHPM3UFZh13LBMacMSbniE58yZgulEosApzfN5gdjZfZIDuM82",
-	"8+se3+vUUqNxn+XCdt9O6bSADLEQSuREj5t7kLgFCslPLwYx4WpBmzTL8FLYbdDvEcby+0chG0BCa5up",
-	"Pl8Gcax91T3XdOe99sXy019Q7LMyWaDzW6BUpyyG4TU2xeLSFMT94Jp/IO1OnfIkuOpnK2E2NEiLEfdZ",
-	"I4RGSRFCaE4HMg5hOL5RuHAvDFja1udKvXSIoh22dSPIdO3OqL/RBmxa20z9jf1sslr34lJIzk4i/AxS",
-	"V4ax58BEDl8OwVX45kBWX7V6NqJgXBjNBh1h3evI2tqAW1IKb7fcFiivYv7ci4QdFvHGAmUvM18/ebCt",
-	"41Rqw+VIxKxkhTDB8ywNziUdfmtEd1sO0kDW9v11I5vNeMntpu3LjmzWh+HjVA5a4V5xj0aMZ1oNJAak",
-	"WZqwNoPSGpxuFV0KAgJR4Hbfil+HpMFlfMuNeFnARndYwSridL24CR/ez5SHTYKaQRSr12GXQoLDGOq0",
-	"EMsaw/Mx03yl2XKajqZd9rqCb+2y83w1kHxizXIAE7EYYFsHYEXGEBqkGwD8PCkSNWac2R5GaF3iXYG0",
-	"YghCTJrNVC5OMUUGrh+sm2AgmqjVTIDEW04VBRhzpWYIxqjixw48gKxpHunp+wHUDKbyreDJD2Ww3y5m",
-	"bAnKvd6ELR6t4ws3WEDFs3uyfH1f7IFrQZaD4eG/TCezEdwYubOGwRumDc+NHkhl/1PNNewd1r519rqc",
-	"oDfPCzD1Lue4DsXeznKg5/d0msuthoq/GeMNARA38OsZX5+P1bSd4VM3mewcvBMf3npI9w6jL2PBN7ox",
-	"9Oh+xls0aCV3BV/+1WUqk8jB3nIKv+uv7USgR8kWMoHpsPaNtc3Lkrvkdr5DgPlzwp/vMkEV6Pr6KQof",
-	"3tMkBU2WBFENEA/7AJBpzzz4fYeBVnHzW9hP9PA+jSdsEjQ5mTJjXGGwZfCvxUCvaXZ+YdaiHe4PFfj/",
-	"DqOtZg5sUrjFw/sZZ9ikk2ioLJdcGu0w4xHjMgmnwBpQOVyPoMKFa4RuWV2+f//+oApQX6czq3h26O8P",
-	"Bbz/lUhSfk5pADvNcVsuwYbZbnxtX/Pe1HhFp9iJjaujQ5XyPk+NuIF9WM8rXG8kVp6vZQvemZhtJmZc",
-	"mbtSa0shDeNLbj2JNANAg0cY+jPn2h55vOk4lQlTCzOQS8I9pMYaYV32Fi7imqxZpmS2QgTqjK/YUBSX",
-	"dsMslUm22p+961cKmmlBz58Vmc/kf4E9EVnzURsuE54nDFFgmDU050kCi3OWaYUAsFMHr2eH7FX6jVVI",
-	"0IiVRB7UbH9BTPNLISdm2ukfHj95fNg7qSbVRJ2PB8p6q7bpTn/MMy3cb/8QuUK0d4EZC25+bdfsuHj2",
-	"fa7mIjepHTK1MA9++rmUQrJFpkgF8LdDrkVEyRDteQvt6Qq1XIsbZVGU0jM/2yyKG+ZGFDDLpqwDStWx",
-	"hqG4EvkKbeGh8EgnfPnUDRjoOay+XT/5T3q9R4dPnhw9OHl00nvy5HA9Wp9icdvlKUSYJ/DbpCncIAMh",
-	"zMb40WdohKfsJ/+WGv5djEwnPMKAnqoN8vvyNS+siaYrt9nQ/jdCHEqRc1gu9swuLzGrWMnuXi7Qq7jd",
-	"KlIhQP5WO/N+KhCEEn4scKPC+Uu4EQeUYV3J7SvJ9g3AMnjsRrJnA9zAvXUuPprgcQ8GX/8WqpRPISK7",
-	"6dC5v56ugQuzM7h/sFqH0+0+rhhkzxgx2zhdL9XkVQGYmPGPL/AtEoy0CjzP+QpUzEQd2N8O9GU6P1Bz",
-	"VBsHcwXIJZdRtKUmahM579thz4xg2NOaFqAbmMSqtQUkby4D+HUfjQejIJt0ILkusiPgxg1iPhsk6a7y",
-	"KkCrbyezAMm+/tF34gM8SdDLDQ8jLvMdPlyVNtSGX4fygVkjd/Jn0mCCWt042Gm8O1sTGZ+s0cEUvalu",
-	"CWt0+m2xEma/Sinj2lxoIWSL6EsNSDv7mNX/ecLUeHuhVxyRdZODoJHaApfzff0q20lct7qFWrlb3s9q",
-	"efd87HfeHgtp6Fo2ad8jC7mV0b4E5ror8DpLMVe6It7rIu552uwQW2foB5kL3jo/Ov2H2MqnCZXf7e/y",
-	"vU4QjLFxfsBMPFeXQl7P+xQf52kuNJH/NNhNz1VemAbOaMdAHwb52PvUTNWCEGfBX9hCmjSjX3JxpS4r",
-	"tmltjo8PHxw/7G3jP+4iM4nvaIPdaafw/8CTEK1Q8yYj8r1jWsDLarwY3towfAdMhyWb8PgIRuosxIp1",
-	"WN0PMGrfu437oUWebPIsSP7OeCK2F7tuH61rVchEnxK+x9reqfHhs+0/9Jut/E2WtLyK1xQG1ju/FC1k",
-	"IAYsbLS9u+wFnDE9VUuJcT0XKahNHzS5hfUAs0LMJI0iyTcUVbZlFO4wN4Z1e3Wejq4nu25hKwBVhDIc",
-	"E4IQqEdg200vv3UPunebDu/GeWg+s4HzXA2a2sMk5EhAIGUu1DxrXvhrb8GtA0RtO6UgvMTGmubgW5GJ",
-	"P/0cLHI+TLPUrFoUD5dFvNKFffQiv0qvhO6yeCZmKl8B7paiiYuQFugvmlnxMMq5np6SVp4oKRDmZKZi",
-	"IP2lBd5UjPVKjuB6F14q503BbQQFvWZ8NE0BsZsLvGhCmECmFbyRKa3xbW4G0j0NoQEhrY7/sYOdt1rA",
-	"fhQoVVxLwWQVS/nMgbIbCF0WkKMEgC576BKPyvuLdtjJLnvGR1Og73BoSmBIYtN0QhRJ+zUH3R1UrccY",
-	"HgSiZZ512ftpOpqyMR8ZZGDG+FQi5lZ5MiVZPFKJALKHqpuQiC0vwp7aRz95jrb17+BEf6oyHG4VUiFK",
-	"3+qQK1lmmIHXlGbmgXi5kpPGE13mVt3W57tBFLP93qKGo45YDSSEQ4VrmIgsoAJ+WL+puvGu21FmshdG",
-	"s6XKE0hV4itKJGic+RJd7rYTv+vzXmuXex8CSU8DKKfbL4QY7bMYrZQqx2kcub+ANNbFv52k0HE0kPSb",
-	"cxrpsSbS1OIv6Hp7lDv9WjTLVA4N21+LhlEW1uY4JN+uHyLMaz11AGOSzvROY55q2zdQXVW/4LPyT4MU",
-	"e1P2gDDdvlHX7jnwSrJrcyghCckem/RsKAUbFUguuEZ4PS8Es30cRbI2fJiJvtUqk5zPNJyUXGQrBGuL",
-	"WZe9Fkt7qrW7WudJAjs1h8t4OZB0+e+o+KwS/e78/HuG4yirxjpVeoU/NGTarxD913lNGwmNGwsTlLjK",
-	"y9SoZqqSCq1+nfy3Qt5ap3GucoYWbLrNzPlVjvEa03ZrpYcSNXATXXAra2gzp3hDWYESFW+Fuzmg2i/R",
-	"ZpfpWevM3SWIYpMVVD4UdSmfLflKs5j4TMFqcLvKcZw2NftdcS/Y7I79XH+n/OV3M55l1hCFwBsHBi0A",
-	"bXgyfbiUB6jG8ZHneLQ25WP2vxG5gcnh9iegxwAxM+Mfw34Evjad7y0v1DxpR2tUcX/huyYZ1MRUeiat",
-	"GJ+kV0JC0vxwFUjwLnuRoPiREOLFrbZfa2FXBlLuMmReGLIUtHcmtstQ7FZwOEeIqfD/btibL+RYtS1a",
-	"UvKg1i1c4GtZ01ZOUtmiDOgMMnym792siMX6Q5YaoqmaK20mOSC8GzqNvAcbL47xqes7qgup+bhtHMKY",
-	"VE60NQzGKh+RKl8KbvW4fc+savfisN/IF/LxsNroSlfc9eDXlch165aiP5Z9y24jv3GjvneN+0WMwl3g",
-	"Z97PTdNhhHn/T0fBUzWUnbWO23ohU0N2piGgs+arPZvtL/12qU8YDsivYt0RxBABmagJgmq22nk4A5+i",
-	"cgsz/nG3t0dKSjGyPda7vYholIthpkaXhZO1+/vXfpO00G7vpkkmwtuT7d/8u1byIhFzM93tPdgB11tZ",
-	"fHXnJfVgnN2n1p6Qi4zk+S4vwr3cdb6IL7q6Vru9mwueXAxVsqqXxbhmO9faGfA6bcprN5DKyXWmz1nH",
-	"N3g1BGFt//aSp+Z6oyWU9sVcZdkWcLbw5YpaKQ++uvEbRlje4DVJUhFK1bMbHsioWXA3SOPKVDUKzpJ0",
-	"ad5QTbt07QmobquK7CtL/vqqlI907Zw2K2ZtHIRGr8PQwANbX9qVMVcbMXoU7NoOb3MrcJL22XE5/a2z",
-	"s33PfYxq63l0H99+Hvc6O0WH22YHLjFvNDX+GvRmd7jbzyl8cNsJXXs3u25a5unoRtPi0ZU3uFDT7XT8",
-	"OmIaYjHkA6d5ERzfahZd/649f9C/xvkrwL1NQfUSnq7LzsVHyOARukRs7FJlg98cv/EpEx/5yEAwURCZ",
-	"R95g5W+FD/9tseG/DcJ71yuEW0MMVzaPB/sFK9O0gV5TV6pbx5WhOGRGscOjx2w05TkfGZHrPsuEQdry",
-	"JJ2kxv6/MhHi+/RI5SJi09V8KiRkVbO4G0PYDPIFu924O5CvIZYGfivy3iJMJJXUNBtxje6+o8VF0lQK",
-	"Ra+P0YSFis4O/sYP/tE7eNK9OPjp58Po8OhxU7kix8rWNBMFYZwsQkznnq3MbeoiAAVXt1TYsbdfT5xU",
-	"XHDk1+JTqhWRClZ39k7IpHS21ThgOrfLVaM6rx36z/NMfmrY5TRvntewusb5QpYyuyqXV8up0q5WJ0Y9",
-	"rSkkRguTXglmlGq6/94SJgvfWcB9/x4S2dbleNGWpLHVdi91JETENTP7pfuGpl5PwmHxwHasrlvzLbFc",
-	"lQuDdccjqp2N0oHRDUflmtiGtuV8B+m5KDPHLfVfJnavBrl7+120P1Ou1jtxJXKe+TMbOcMqdWxYebJD",
-	"QlZFiDfZhe0Y3H1naO1sj/h7021TPuh41+UREK80iiO84R+rLFPLVE7w7hpOOlvMMfd030Lo+qA6l9IZ",
-	"TsxaeXTDvIpQMU15sgelkSwI29awTvmikDM8K84AsGcOhZDuLCATpvWUSkV+6a9SLYNblKFSmeASv52v",
-	"o1poviC7vii5pn787ZUiXO3rdZmTfiW4nXZUA2leslKsxW2VF6j1gikOx7KrvHrrIMh7SSG9nZydcC8X",
-	"e2tz2mM5dNTkBNADXQZ1RR2S006u3QWxF6PWOEDqy4gopEHKgX0AfYxvYCtuSKny+sjXjtrfftzNgHED",
-	"3xJyddtKqLJptpTU+W2nwH0+6wU5kNvLRsiFLLkOjmULXHqELoN6DwVnmZ9p7xlu4Z7bYGxAPnhT/7t7",
-	"zw7fzVS6jXg0JsU4UJufpXWu01vBEzJPW+OyQiZrd0yVUT9CilRHCEwbyuM3S0tiXZf9LkUVmL2bd1wi",
-	"o99rv27sFG0fyt+FB6IOqG60QhSbKKYko4u4zzhjNbwhDQZW2RhRuKs3Ww1viRe5SKu/LuHSTsrP+j9t",
-	"S8IhBODzipHvq8/ioZikUqZyErOv1u/vr60BI5OYfQVmv5u4gSQVBt6XVEum5NdM5YxLd3RSSfHggjwn",
-	"+C6xyhSx2a/8334RMvml90upqvzhg09f/3tzxuDNHLXtFnL93e5vwI31OfIGbHseCvvpOufB0c03xmm5",
-	"TNSM4W6AVBFQ3ZQzFWElPGRMJj45QSYWpDWNrAcL2d8mT0XSZa+FSDQVnUDzfZsLhtqe3Nl+vc1NXLde",
-	"68pukzvT5sEEduKNg5w34I27s1b/4NbqZkkTZEE3pKamml2KuSmhwgk6CzqLZak2Pj/LLbr24OLyvr4U",
-	"Yn4xVnn9Y3iPqcZe4+oue12QzgGnFZWIsaIHF3SGmHNrNFHY6PoggrrdNuMfL/hEtDNovPKXXFniKMFh",
-	"S03URjqMB48eVgKKvR3pFOF4ZokojqSGZAzgFy1Q3jM7ZXXGRSuE6Oah6PiecxT5x4v1tG3bdv9WOvhp",
-	"3WmgVP/drrrcgTGKDUXDsQm4Kl0i7GyhjX24BQzy5zkvrEc0kyBavtDjs8sgPofTdHv9bT5cV+pyPYXN",
-	"TaB4e+U+aVKVSAlTm3pXRaj//dn5+bO3r62xR4fS/wSZRDyZpTKuZkad9Mq+HDz1y1fU6C/U0tf9ryoI",
-	"nB4gcAaDe780QnO+bvb53jXZSWd1NgW1lI5uYQxq3ltNmNpaA+8QqG3PKJ13wqBjtkfsgaOyBDPcpLNm",
-	"zoUd3dN1NrQUSw99OmW//vf/HLrQnffbrz1rB43XkAD9q4tfKNGpGqJymDBW3DFytO2AWxzD6ulsB8qo",
-	"6/tkm8h8g/3QLEB+V2efPt7Y8VILrfm8VBy+lM/rCsY35fOeE6R3E+G6ER9Nl53JFRG4/XD+/OAxljJr",
-	"5FevCqneyeMHjx5em0Y9wD7fsZbtxFpG7HobZ4eeqwxnyXccTQNJWg0JbR9pzIVdz5R2Ux29HS1Z09lz",
-	"LTbHbxbDLB2xOc+9sX4pZHX/P9yAjD06eASK92EzJDZY090UGFyELkZTRzeREK2E6yY7qxCk0PKr3Jl2",
-	"UnQZckwRsceUzhKigJCmneuBzJScMO54HsFkxMIU9gGpmKtsSJ8tWwz+FdtC0ZK7j22gQW9KwyuP/ZtN",
-	"Rrdhgo+mjrUKC/bZRybplf0v4rSMmFETqJ2xX9OklJ3Ucn3tnykqcfj6jxW+FUTA+L+Cfr6dqNS6Dvtn",
-	"PocO13l3mo8wnoC4RNAT7A9EkoOppZGqojISFB/6Fjq/bqrxATo1NNsNU0yy7bZ9s4IgsaXLUAgr7Gs5",
-	"INgohVrDgLd1+P2Rx4o3Qd2Qz+nof1bHet83zesO6+sCU42oOuBgEonnFskFW0Lto+HvF7dcfzquFRfc",
-	"4gDtHhr87c+QjxbBYf+8jtRt9u2mJ+w2+/Z7HbjbG1Pr+Wtz+XevNhUOCXnf9g9H2m1D49rcjkzeKqEU",
-	"jaRli8Gx1mfcHyDslG7JXYSuenf8OQLGNgFXb2t/rQWVnf/2sMDdhORt7vcdCcGvRwX++5JOu0SZcAtX",
-	"2NkraLwyVC/A8BUEKG5kbgbDNd3EWPGDzPeG4Nsp7n7zZKNNIeemoe0J03ZrSLP147gZqGxncMvt54M1",
-	"Da15iT4fZE7jOObJzeom/D61ECrjgETF0SJPzeqdfYusNMFzkTcFlDHW4fWUHQ83KmcTfiWALvMrYFX+",
-	"gA86AyX+mjLvU8+IHJ8Rdy4IxNhVEOUyGUiplmBJiEy7gGhq0MUCplcsRKuZ84kA38g1iz8euKU8gHgz",
-	"wRphPiABD8flZ2FqzBzrEadyrOrjxaGk1tGipKoIk14D6v9MTZi6EjkwB3cHciD/7d/Yf6oRHy4ynq/s",
-	"Dwfs3j1YyHv3+lA+AAhyD5TMVkV70E5h9wKdJ2L0ALNnzWAuWRxokThivAwNHUhGzKXc4NQDyX6VNLTE",
-	"EuoYQqukoBHEkqnmM10vcpYLsI/shwARzdmQjy4X8y67CbeFnSDCm9gpgqoqX/H2CzBAYCMXDQzuMrV7",
-	"q7gRlY7A1XaO2uPadnob8pcuK+7kgH6d5/mKxeSEwKxrINad8bldMpx7N4433n729/B2TKnRJUoNb8f3",
-	"WS9ihxE7itiv//yX+xPsCmxc5VgQswCcw0hCAlrkGcGMq8t0PhdJQ2eczrG92VhlMkhb8fUjyp4BvWm7",
-	"QkScmHpvjRf6uhPwsO3JhMxxC1K92YC6lvCogdiN8UqDh2mGLu8fi2nYj4+mSmmooSncVQe7FGKOVxql",
-	"9qhb7xA2bXtlu5ClY9FUpgJ5+AkTzCa5Wmo2RGQCBKZFpXSF623Gjchtz1xJC2DaRgyB4HmWUmEL7IwW",
-	"H3B6NqE6oMKHx2QFwI7KBnph/NbANIgIdosyWFwZ2FyCXlM3ngabY9ulCoyYYql8WseGpbJy0XEpkz+A",
-	"vn6NXBlOuJX6j9kQavuOrSBME1eYgw0Xo0vcl8UlFrzk/zCQjqOGsBzHRwfD1LDnr//z4JDb8RRlVVwA",
-	"whHLRmymkkWm2NGDh068n2HxYPsvLBxC1/62+fio14txh8QDMicGnT4bOGzAoBO7csREaw8nOv65/DQx",
-	"gw86ERsAn779+dd//sv+0509/OVT7G5KBJUsgQM5FHC3RxgS20KXfe/I8hMxShMxkMMVlTI5DWhwUl0q",
-	"R/Ha1/umcNmIj6YgYgbyfKmgac1GXALHFukFuWI8SXKhdZ/FnrY+Zl+d9E4iJpWdsinL1cKIrx2NSJXP",
-	"Hp5+EGFVHHiUIY99BEV17J6mgaf2bNjXv4Ze/eB4/fOinP6HhZ1xX98EN5srABCUj+ZsqJIVbK64wvkf",
-	"d9l5OsM4wUC+ff6UHR8fP7FH6ofzp132wm/jXHiExtF/PThmv/73/9gTatUXrHvG5WRh1YudNAB4At6T",
-	"wE84sSWSYRhhokaLGWR60MYndkrdZfFfn52z+9aIiaH+mC4qnOhqwSB7fmXitjJYVz4MinNl/3TG4pOP",
-	"H2OgVcb9dA86wQ0gSO4VDAdIemBnEykBfAlnLEnu9g5UjWf3SALecw0NJFQZhSry0Fmk37cm3kr79cEa",
-	"hpAeUMrOUHkBEdPCmAw0mdUD8QPbewS9K20GsqDFDMYEao2+mPrPddFoe1WeFTbMUplkqz4tol23yBcj",
-	"xwNPfYmcHKefsd/O74EfwRhxOT8kPmOocUBpJq4Hdpc39mIeFkPHBsKvWmMcPkyyEFffSVa8LTBToVGD",
-	"LxUVwBDZ2G2NZx6LNxK4JTyCACZPQzGkUDnTID7E/gvc9yksQ+nqZ2GvQZE6gystUu7sd+1S+rS+8Ktu",
-	"1YsPuZVo/9As1VoUNcYH0mOcSxMWhAHtaXF3PSNR1mjhLM5sP0sLQuRZ2IGBTHGPI6ADjomCwpVY04XP",
-	"RB8FIg8mwtlyEVvIzGqX4NsIGeejS9pMla2DWgrVDaycuzZy2EGjsgSOpL4kVAl6bP2KY9Zn34DPxMz8",
-	"w8Wv//xXXBQa5WSdW9tAhHlmAxmHpVFilNb2I1Mo9hBR4qwdkl2WknCzE1lcqCNqqM/qsN2BrON2YfsR",
-	"cNeuB8J+nM531H7cJWarvIzrLKpd4Km9FzMscsJSczqQ1DKVG8Uhu2L1OHTlmfJwoq2Wg3I9PiEcEAzW",
-	"W0RTwZeMcQLAua/xQBqRZboo+XMaylIakd031okDsA8Af0wRg6ftROYQiHkcnFT4o/uEk+DQSbtnK8CG",
-	"GQkhLdBq85sJC+6MF1pQ6TCikEPwkU6N0EDYv5xyA2KH2zeX2v4RDjEmMooZ+yoOC+bEX6PbnqUjIbUo",
-	"akx2zubW8mBH3V4n6izyjFx43b9/f7lcdjn8uavyyX16V99/+eLps9fvnh0cdXvdqZlliLg1mXDufVC9",
-	"oN857Pa6PYAIz4Xk87TT7xx3e91jTOGdQnDkvpNH7j/sj5OWyD5B+c00F4IBbNQoJyJgNu/dg8L/1u7G",
-	"elSeNKUwrq0vnJRd/6/Bu+46S5SuolFyOFWs0XDy4hOdl4hCGavIpZwUG+u0kKupbnASG4o3LwfS+YxO",
-	"47s7INhWUWXfxkU9o5hOvygcYwfphP532VMOpNVUsVBPwbDC+izCBHGEUtBktk5ppuNKf9DygIly80dY",
-	"u8AbRhUK8YyFpqKG0I0RXLHaQ23PfyiEC5Mc8jDdvA5kapjmS1r791CMR0J9lhjMNWDZc4kw9h9Lnpr4",
-	"3j0Uol5PUXN9xgmMHHgdno8vwnCa3wss3AqALJQrQhHihOh1m6PLXqaXArVcBAE5P9EDWZ3pcHyus3aP",
-	"g+k16LzAUFMhQ8FbWfpHT0FoEGevNff+16ATmjEjNQPTFjeG3z4YJMMTAW4IISNn6sp+w0k6jCueQ6Fs",
-	"7UtjHozpjKIHbMdD6ETYHRqjcDgT5+GmRZuq0MhfxaUSWda1CjeGnbaJgke/xpZwNPYPAzkUbJmnxgjJ",
-	"FnMrLOzJRpQHRhbsyoy4E7pkDlizFUdi8oWZoncti+1n7Tu7T6Jgd7CpyjCICo4Kbb/yxXuwFdEzxm1I",
-	"m87OfYiEIcMlEAIQlAkbobNV8rTLrF6ePyXN3b1/F90hQCfbVrE8DimpKuHKKZ0CODdR6PngXbb9nax/",
-	"8I/B+PGHn+LUxa4XSSET4VYWsivs/L5F552IUadidFmlRuw7SyOQ3N5jyCPXsCudBkZNQ6WzuHiSdhR8",
-	"/511WqBcXZYOc+4rd81z9dH+t04zIa39TnuZs78+O++yc69/8Cjbsz7PxZgImr5/8+7czskMwiYwFivb",
-	"rI0T2pDAJgBhACtL0PKFviDVEwWtCYY85ZLFmRrxbKo0nQCyKOynBhJjjXNQXt5GsKZpVBiI1sN1gWtt",
-	"uBF9K4vZ+ct3aC3gVUSq5Iuk03cXbKC3ncff6f/YfF9SPOLuWwQQv2982kXN4Pqp6V6fjqdVlTVZF3CU",
-	"njqFBELLQchS2wqELRyMvl+QUuAdz7a5M1uMBepxbDPoV/yjIw/d+Ox7vl2bJczGT1EnF3qurP1mB3jU",
-	"67WN0z/nliKxxtvJNi+8wNiOu7uD1w43v/ZDWPQRXjre/NJzXxoS3jjZ/MZrVFXnisaFLz7Zeh6euuKL",
-	"9r3DLaYDd8o5FXGEtx5u+9abhXkz9jyJJ0dbTON3SpvXypxR4UZ4bYvRveVGvKSCjp+izoPtFprKPsIL",
-	"W6zW+zw14oegKCS8+Gjzi++wSN3zRZaVblat4LGHwF2r/viT3eN6MZvxfGUlBb8MNOBXf312/nUn6hg+",
-	"0WGaHYA5qjechajr/wzK5hPge5RuARqBFePvSyFqWHVn4qiwXYNwKVwc/Me7N68hPtpt0DwD6VRPAmSo",
-	"heIBpYJFJGZaZFdYWgIlIFlgoHIg6hxGUbrsjFD3fTS/wRRb8lU53lYNYDorNKoZMVvaH1bzlQ2QNg3z",
-	"vYJasBQh/kYlK0KXGIFkiXyOzJypkvf/rvHSnm5VsaA+2KaQT+03xA9g+Vkb0PXrlG204tE5QpvFqo8r",
-	"V0qvBHU5PHrYo4JHnf5hzyM+OmCxuIpBnf5xz+5gWIxy3wI6/bZOEfpvXQcqX7XfsisagOSC41E10E8b",
-	"DHQW2ufbj95972T9THzaVuGS+PVapQwvoQzLO+3WqN0ebyH/cTznVN34d1CKx9t3UqmXUNcY3nuwzeT7",
-	"6sevRJLy89Vc3Gni31MTW711I1X8KQrChe7+B7BtjRracZkF1xm5j877sDLegRaB+PDOvcBDzShDJCRG",
-	"BK3LBxLUoxOhVndmAvBbUlDEGxsvtQxCHhtuuRbjDC/r7PMDSXUYSDCniFGxrjdGO+ybKHxJSVvXJ6ag",
-	"IhPjsRgZpqS7zcO/eqpF54QOpPOlPLUFglRCpDqEHauuNgyWD4FlgaIIwWMl97tJ+1dhpjcyAXgIDveK",
-	"C/kuOye9TqO6BLxI6YWAUbMzTLMMs/6pGQGlAxva8Sret1N7aGvt18YMur0a3GHW3KauzUFF25dSBzqP",
-	"xsejJ/xQPBgeJSePH/YKJoh+r0CQeh6HGw0eYK3QQkNkgJ7q/kFUOgROXivzXC1kchN9fqeX7/RyTS+7",
-	"sxXoxb2p5SI2366YXylkKSigCIpxfwMAUNklzxOApfLRZUudsQYyI0acQ8ElRqod2LjpDuaFWePsFnQO",
-	"UgGKifqrCSWADjdEqYfCLIVAqEsBLVXjZsqj/noNG6JTnUIm/XwjxWs1P8yTpzeq0JqmdDlTvQRoUtna",
-	"0RHdSFf7KdmkdtyWAtKnutptUPhrGjkBb9wxRa11rOGZzlHv6OFB7/igd3jee9I/7vV7vb/tosxqXF63",
-	"osIBCVMaUeiP30QZV7mnWrRwyPb1R9HEzv64U8Z3yvhWlDFQ092GIjZUi6sRTOOQLksi/A/J/mWi+y2+",
-	"ZWOmQ6rJz0Xfc1lwcw0k6BdtVWOzEi8BczxUh1jU2Rlg204dPKJBTTepJhzpUATe5I2uLeuCLvX6sXA8",
-	"mm8YyyT420lbZABrqyNd/TKAwuYZHwmHs0+Tdb258BRi2/SFkhN/uj3/su5jN8WY+aTTPyLSdrud6kr5",
-	"EJRytDed9+d0PBvV3Zcu098KnpRE+g7i+VsSJrchohdycxDzGaRmlnOIiJoOYoJhJlwd3p37ECignYqr",
-	"SA1RxVJ+kQtvAsrIJROFuUMY7/T3kJTDCEDsAgE45fksgzyV1LBxKqEyhj/RRepKk+BeyL0GAsvTu9P9",
-	"2dZSoj37/1ZMfCGThjBlZTQ3kXqtKf8t8q+0LwGYI4Fz7M74rxn/v4cZf2eN72iNF/t/jwI/UUiHuNYS",
-	"54jYM8qlsJVy1CTkl5h85W+OdJedZRkbpxmUNXapggFC0+cfQYEizFS4hCBV3WS2PdwonYz4aO4D7L8Q",
-	"S51+Z7Do9Y5H/1+iRmY1F8w+AD8J/APkB+APkCKAv94Pfi5ZoxWSpWaxY6fqZkJmi833NFdav4Ekis/7",
-	"MJX3d/kKtryN7DZbiiHMX7CrccN0foLdimlF/9i8YYv4qMFqUJC0q0V+JbQrLk2UAhDYpDwGxvWlL5tV",
-	"7Ep2xuLvnp19G0Og08OFeZZeishD9WF7q6TR78OOd66DCPkOXl3d7ajNO+pFebkX8//VtpEcC8jaXWTb",
-	"ooyhcmotJrBqlONMyEkqBQYgXDyfywJVXoSwI5cVbAc/kCmk3I9E5NNjtDAmlRO69V4Kfikk03wszOq6",
-	"EQcY6Y2NOzdf3rZLinrl/c5Yr+QIuPHtTFgJ+SFLoUI1JibDF2A6EJ13QfnMnf7J4ZOT495JVP7zjH/s",
-	"9B8fP378sPcYfG7K59Wd/tEDqC+DcL2LYaZGl45m8fDh8eOT4k/44+PDJ0f+NyFNDpw8x0dRJ02yoCiO",
-	"NU7twC8SMXfc4tD5oq9QXQd/gw660vOOU4R64Uj5retykYVF9iDFyD338NFh7/HjhyfuZyeUOv0jbNcu",
-	"9oWVJxd1TtGjh0eHJyfhM34gh+5VGrP/wwP8PZUT14Wjh49Pjh+cPHjoPRk/a27u3e8Ftx6NeslTU549",
-	"+4ttfK4glYvG8anB5o86C2k3NR7fWk7e9h7BCzlW630AYEn4PE3+L0bg/gaRjOdAZsGHXo2irK4L70bD",
-	"lssVGrMzYfJ0C3t26fJefZLZQhpMYYWLRfERsphnHO5Jv8/VTJipWOhTa67o+17A6u4sgUp7lPTBsAPd",
-	"gbyerHb9387a9XiewtwFI/aichLZ4VFBjrW9HUuduTs8n/3hSSeLXGCSdbFXdz48lAjddep/g2lUsd3/",
-	"492b1zW7ucmXgzfs0zc3Slxr5XvlSj53RZ000/aZfCHqjHmNx8LTF9wZ5Ndw8WjhG21ytwFXHL343TYg",
-	"1dWhlNrtt+L/PXv1cret6PpXiF3qeZ/BlruOsL3bVTfZVbSGjbvKMdncxwzNC53+o/3q+WmRNBRQIYAr",
-	"lmMSu0Mau+zXEmNdQPanAwR35Jj1lBYDSZcfRNhJBVuQKUanQISDiGzkiIhcNpS1WAAZ7owVRFkjWSZ8",
-	"xqWYL6QZSCQucKxKcDkLdQCv6UVCq8Tyl9QvrddfB3uePesi+kOjp2p+cNhyG1wUHK9eVOx4Oxw1LrFn",
-	"rMQyegAka+mJY7v9ze+kF7IKGoNfTo5uenccrOSmC+TFTSXS5wxb/jPbjHgKSnLOE2MGkrSgGm82Hh1Z",
-	"E10pANOS++1eERiFI1SWxvQf7ZfL76ycLdPdqJyYMg57Ua/Xi8oUqsADG5WYQTyWFFn+KDiHcJ+BrOJ9",
-	"CsLYKk+soy0kPo0ue5YC3wEkyZTmj+IlyBvo2M1yLJMQEqVo8SG+d29jqk2XeMocsRWShDZVbDgtPg7C",
-	"XwYKDPKDsKFf//kv/K//X/763/9zSKhkK6tdXZugeJgK9FmEFA/LVIcoZaA7K5hXgyt0aDhfZMK51Z4q",
-	"Ayn3zqQnXC0Se0aLHFh+qGpt0TAQqybxaQApRnBXTBruAtvyqVJAukftB0RFyJUFFB5Au/esoGoI6qwi",
-	"GLtPe8uaSjwjmBnp3ThZoPhGcILVS54F8RLQZj7v2PaE+MdccRNiTf4qNjkfiTm3Y3ZYcfsLwOOQnE4q",
-	"4MaxzyRf1xiWtPhwgfgHZBE8c7R2HnQNRCZuOu3jEz53z0JxxcZhc4N/TLX/uDtryETGV94uEUA/W3Ay",
-	"ExURYzFAu3XMkHyMiL6LCU819cPPJVtjGgUUf16uIOWlXZbgbHlyv3v3Khx7DTx/LTRRPh5f5/8bSHte",
-	"o1B0FmXi7AjNMrU23LtFQXXo0+TtUAJSS+h1LD7OxciIxNMGaSf5rIkSHnVZ1A1ilHQXEIsU5zNG2vGL",
-	"EWXBxt06peOyXCcQwDfE5ULfRwvXODq5U8Ylsrw0mLyQggBJAHUi1eDLS08oiCKHr4AfDnixglYjn0HY",
-	"UK8FtxeYJt4MT40TlCr3x95/TK68/VvvXoOt61TTTfA9pFsu7CYrWXHQOcALbsxWK2LuP/5MNxg66MaB",
-	"45aFnL+gAE6n3/lOZJkCgGhZk1kH+uzZU2BeKUzswBYvVWIgyI74gFZnU26DLI+u2oNqgw8OH94E0URm",
-	"663CmLw0KlMTnJEQOPXcYmFh7glPZYWLAIz1oyhsD90XskKCa7Ot8xZbbP+og6K2TqaAcsMsVXGSwJMt",
-	"SXwUZmaa5iBmpVg2DeW4NBRXUO9mY3Hd/jGcsNJgce/ZjUwPHBYPPHjkHjgB47ZpYnCgTX7U0S2M5yZ+",
-	"md/b6zyyRnnossiAGySmISCf8x/FeXP1BfYBdtuGRoK+V6aRONr83hko3vJrx1t/7vfH1m0xxHfiw1sw",
-	"Of/kaDzwT1lQsuuaPnPFL96NOsJbViF1hDWe7t2j8slBGUEsPp9qYMdO5eTePTBAvdEcmHXN5BJFvQx0",
-	"YoMXvCOr5kJiuVIoOtFHm3ldrY6osfJGgYlxlTRckY1UY50N4moly51nWg0kkI6ip+GJoF3WUEAmT+40",
-	"mYxUASIoxEdOHmR0OKu8qIsC/rV9BROIHIW5K2AUfKcggKanPOcqFVoh/8Iawgiat6YseAWeMJ5WwE8w",
-	"miF2i/epzEa1NhCW87Er6KYMjPiVWsDq4OA0hEBSg7YLOhuQHWUfywWiOblhnu6bwHJ2RoPOlbk/3EKi",
-	"PcTOygPBkHTDctb8/D4VV2EjNV/ReypLCl59zx4MLwCHF8tSoH7FhXB7OuTdd9kBtEXJmymqo7RSfzjt",
-	"cyOPoM7i4frW6XcejHujR8Mn4iQ55EePjx92Wszz34jVo1qK7lYMbZiQC9gqVVMbE0LcDqFwF+ww+1LJ",
-	"Ot3BnwqOc6d/ckjVF7170+T6NJmU2G+wrNsM7qDnnJxn5zUUssC5rmwlTNOQDrcYUjGC3vYDqO+Yjd9p",
-	"8OL2QaBSqQvYBqj210dfgDF76zZp/hxk5F3expdIaTIvNMl+zMXdMqnLlcfIMuoyIulzpMtgnay5Hq6a",
-	"OQPZZuf0Ha9JyDtv6uTuHGAbPklYLSVZSMAp6sqKBVbSkpipiZRkTaJ1oLv3nGj9udxw3/yu2e/Kluvm",
-	"QsfuRYXuGhL5I6mH68Y67oTujkI3yI0uS729id5rZkh32XOV12UxXOVArRzMAyHvudk1Ju+RnoJL2NAl",
-	"xmKG4GgXvqi7UiEJXYokYia1la0KwXMu2g09Gkhf1ydw2qwXRUzPKK3LVNB4NSVHgmk1E3A/5OvOBvdO",
-	"6Cmuzbfei/fVkm/dILD2kW/9m/hP9XzrPYvf1vrdf8p8632GoO/s9i8u33pf6iMXPFltTmClKk9TQagL",
-	"CDY7WJNRiiKUD3rH9qk0AxPbR8VUTj8GtjaWCGYqB1zSXK9NcmXXyXGFod2luH42AMAy4I/LcDcsVX7Z",
-	"mhy7FiLtdmidbiukZUT9X6kgZ3yZNYh5sVcliHUJ9zOQDvhDZgViUW+CXrbHmSe/YZ2gmztmbiG8hscf",
-	"9oEAxtnYwJno4Ya+7N4dldSfBg/M1x/fmxKPgNJpT9V8CVmVvjYpBKVyg0XI0qSkkNIcMjZ1xLC6GDHi",
-	"QqU86xD5SqcAfcnFlbpEVK51RgZSfJynoOlyAbmcAgis2HGPJXyl2QwQMioHQgm4+ySlTAU/Z8jbC4XP",
-	"qKxjACgc8TxPhR5I8MTiPuLdUshaiQGefG0qQdvXc5zEDfkYbwBJmBR4aFevj/gCpcBi3pRG0hKwgpe3",
-	"ToSAnjm2wO0Kkt1cXsoqHq0h9dztux9B1xW7cKt3fu7gtXpywU0b927UwR2lw2ceHBz3Ss8EN3tgMsGm",
-	"rLR6VHoDKyQHhmcfXdTuPXvsoIvg+HXOvnn67bPnf/3uxX/875evXr/5vvPppx20w0u/rdYrB5yTU7jS",
-	"xSqNWLRxHJwNgL1/ASrjzyz57XrTYgYinX5oSRlOZmhBt1CoE2SE3IoXVo6LjxCvd5kADrQhrdwhZHim",
-	"CXJPJirCRQCYwK0GmuL1QJe9E1ci59lAYieLuJKSLvZVXB4QayDU7x0KNuUyscJ/YULKdZUlDiRPJ9Gh",
-	"+R3bT6mAcFAu28O+A7Sx1z5w30uj7wPhIABwJJVjw+7HkbV17UfxliQBwIeDJ3QxRcHNiSq5g6ORmBsH",
-	"zsE+OeZDqiNLJV8RUvJhoQyP2dAaPMSBQENI7OABAm7n94WhgCDdB/U9VoLKmnOJ8+362GRxg5gEOXKj",
-	"uB22qspRO1ch0/0tlI24N0G2N15rONnsqUsePXr0EBhNyhJ5nbS1jcNkNvVqAsIreKDO3vLwwYNjh4MG",
-	"RpVPTd+DhvBz25v2xbTfauwRNkL5uuhW9OJ6ndemqTv9jpl/uKjqwYtf//mvzgZNec2p3qgo/8DYhbtg",
-	"5hdB5Q5KBTfjjnq+8Nbu/+wOzydU+5lA9EHjrRdqC+tLTZSiqynSY9yAJma5GC80MrUDQ6RUVls7mjRU",
-	"Oo2qDx0ZIQeSBLlXdewMqf/mKsvQCLDe61BMFhIrt9uGFOhlIZNTqytNLvgML9+sErRGipCkQnVQiKWx",
-	"+H1DGNQq80L13UjQkjmylYNyc5n2tuj6FjItNJf+OOUq7+7cbwB0AjP2elJmC06JNCj9cymki/cQmhsy",
-	"VglBBP4GFT4KEijNUrH4Ii6jdGoHhsIfcw6EnZ4Ggk7YddE6RUDkJxSo83VMZRT+glC67UEp/oUxL7Ar",
-	"m8NR8MaNglJWRE6EoYLNdndbZwbavVm8ao78ZpvjVX4MBotTOX74FFe32wqrEuP0YylMNeMfX4Y0jHNu",
-	"7Enq9Dv/9ePZwd/4wT96B0+6Fwc//dyLDo8ef/r3TlQj7YnW9LEcVauwEtCGzTw/C8DGbiPiVhCe/Fbh",
-	"Np5lmxUTbvMfO6m8UukIMmUIWgF+1GhRZjmxOxJYS/3T27UKjW0X/6N3dw+K2Rc33JjYDfGlxsTuOPVq",
-	"UTGSVoUegx/WEOm1xcSeUjaW3xnIOeQ4I1x+uuGg1yo0D/DsBRYDjovEqKBQ8FRlicY0GJfztNLEipZa",
-	"iV0viBEkxEATUA+j8i0Q77B1IVSG9yUzYRxKl9SqlaezuemyGMr/15PZYiTAcilp3GWgeWoRSTc0EPMb",
-	"yIIlAiNX/moYs1o9/PdSzM1pQAcRVfglmIt5wVtwY70YTekwouryrw9kCgWKV4zP8K45/v7s/Ol3jFT1",
-	"fbq9il1YjA2VmcJiTIlmPBGGp5nuspfpJQ3Ik0WsUOZDSBF2DIvB8InXRc+Qeer60TNspzF2ViQQ+cld",
-	"81zlKbtMF2OVA3KAaiP9FFlFe8EnJVLlk8e93qdrRFXm6eh2SwpjuKqFvAC+z/6Cg/8L7duEkRIZL7Js",
-	"tUYxXQs8WBr4etfL9g0PqPWX/+RZMTBjz2A27qJRX4yniLvdZSxvq2FrbGPA9WWlKDoHBYJI5Qzj758K",
-	"X8sJ8HWRq2/hd+1TqelOpCCiiTwQUMPXPfQBjXtKtNZsAjcq6JqlOkTUnVpFo5me8xGo/HFu9QJkPHrX",
-	"YchHl5NcLWRinS283bENVzMhQfO4y5kgiQ85cgjxx30h397uhkDB6AXfqun+gSTlf8qGVgWPG+DeTnx6",
-	"64QjkRGXAFKMWKbUpbuOw/Rj25vmrB67PoVivBnTCzS2pQ6gh29VB3xbjG4bHUDb7I6g8U6s+qQXu4F2",
-	"Fas+ALexGApUU7BSCAx22yYWYw1ED+adkF8gEyKgC0u0Wgs8JZclcqb8QFpbHsN3KNc9vrRF4IIzXWSS",
-	"3LQg655kCh3+QKJQRY0Hh0e9KEDK9Y+jre5MYSZ9yl1vJ9qwkyNK0As5igrUev+ouKX+dDMLf8+CcFsR",
-	"eCf6/uBlTW9iHlojsIY8vRb6+3tupkiZx81o2hDcoYAAkmE6G9SFaeCIET1sQdDDA7FKv2rABcWQxtFl",
-	"ZwVPpWBqXI6CQPIHxTZSLGiWghB8JWZDbJYDCS3jQy2kgYAQVUMDLtxTFvdiYoblWI/KzhcfSGiVcaD4",
-	"xI5SxCp2MiEu1XjWXfaqVdwO5FnBWKmERpOYCHcxLg4J4BCf0arvC3SnmqmM+CcliytyJ44wxQVvPgYS",
-	"JxA0SojHtW+B+EVeSPtPz+EbRI3QdLef04ZNFCov+HFl/5nSRwqjPAIj110Qo+3eD4fjmFunPE+67LUq",
-	"zwFZujzLAm0GK1zMMOVJ8gT0oc+/LE/ZqSPSNBQPw/xLn1yJ/Kk8ceQjtt8D6ZhIoC8LadLMRQnfu9ty",
-	"8F58NhEUcLSjxxl328XuO55qSL8HflGq9Bvw+ZYYilkmxsjZi+rowuTpbCYcVzCxtBqVuTsuNsrU6NLl",
-	"lQwkAgE0klYhug83q+8pt6IQD8R4oZEbL865ERcZCjyKnropUI4RKwE4dIy5sbRnooH0xEQ6KAAP64Xs",
-	"vMDyGRF5qlwFCRPU11MfqqQLgAySpDA+S0RMaiBhAEHQ1wS1jEFuuCk0Zd4DFlfBZTGdAk8BReiJ4Qrc",
-	"TpGN7aZxkAoE9U0pNQi4lfWlSAh6Cb2wrloOvrrj0i4xZdn5Q77YxiTeebKXOCZ4ZIFNVTJV2qOOUacI",
-	"B7e/H5g6TRZOD38jM47+VdhY+J06GnAN/M9XiAu3m/350fGjk8PHRye7BEx/KKb4lhF/X6Zhe635j7bb",
-	"Yb+T1evvdb6Y8O+1TOA7OOIfOQAMJnPpIi+wkIMIQPW+bsegRj38ez8QVRtzz0L7rBwURgwOBVZtbzM+",
-	"KeeotWeKDeQaVA67nUyxp37Uu7pAEDJ+8W3nt0SWlNYooCTyv/6I/3IEiS5EUSiigAMj45OCvEgLwIdX",
-	"lNIhKSWvT3pIOR22Bax30NZJwFLda6WeriJbbtj7oGs/RQSTuTnHx8twa2yqBkSP/TFyvu7iMtfDxLRI",
-	"xW3l8l4jMg3SvTASW4S7nYGgsATAzrl3XqOgRkWZtcmR5M3U1WaKvIF8Z6V3tcKQ4xLGUi/pTMSnTAqs",
-	"JQRXeYyKTaNLjYh2B+EMMrOhGlER3ID/w2gPXTJGcBvHsyXAgMJIkvfb6MwCeRR6v0GLo6IOHjZO4ZpS",
-	"F/C3NHd1bSBmBYzNMqmSQYiBJFmhUXQg7obFS+71IHmlGDSwv1MYC+D8SHBN3++yvyqm6NY3DjwBLKly",
-	"Jp1iroYi7Axok2aZo8FqDEcU7xeFdEAZ64F0T6uF/eYFVDCIT33e3ZinmbpydVPgljXhhkf+Ghjub9OJ",
-	"dMmMT4HckEaKpMxx4AnFdulyYpJF4FHCpqntPdL9B89e0N/jNnKWVwVZ+Vr87Tch3rbYMp7VC0vutIBW",
-	"SU9tq4De4OMNCNtKL8qxJF/DpqjqYzdIgcS1p6u1pF8KrItFB7HWc6ffsb70Af25AQK8nfmz+cFX/OM3",
-	"4HRu8ex7vl2bLwL3eQ8WmJDli3Ehk5K3fRP3/cefGtz3RhsqlOa305XtMhevU30nsBFb2LyRuBkszfV9",
-	"OPxb0elKJZ/iK4efqtN6dFOW5kJkbFeWpGYZ8maF8AcOWjzZZkx+e6IbTGTOW0wHSstz1FT41sNt33qz",
-	"MG/Gb+33/vSWrH23qXTH72q5BvHLjXGJAhMRBk3K0YezGt3zVC2x/gbReEZF4YvYcYQOZJ3YKywZ5Vjr",
-	"NVLxf1ZsON/7GfwSYhyl9a5xeJaqYgUkzI2cy5vLuNmB1Uj8W0IXOwUP/JxvR9J8Fzz4swcPmkTXNREe",
-	"exfBmAneKn/feX7mctFfdHIhkuBdfCV9oo7Em1jvRmmmlZLFLY6vm6oH8p3Ir0R+8E5Iw55d2e5DAc1F",
-	"jmiAflhHJKRRDi61IUABWetLlV/qwoOC9t6pRT4SUMJomKulBkp++zr60qNFnrGD1+hH/8KEfYX9Aj4s",
-	"+4X9MpC/HBwc+P/ZR3zZZPYL3iIP/y5GBCV2PDeNERpEFKcyKKwcWafe+uhZKgX7BfMlg9vmorAPZxM+",
-	"j9hCZkJrxlnsvHcHJeky7N2ILyZTc7CY2/6VQgURKzvav7AzxxgQOJbwn0ISSISoAhyPAMxZuRZBmccA",
-	"LvixQ1RoCV1U6/lj/3y/f2Fx6Mg0dO+thxbZTo25NsXtfYpID5H3sT8jNROk2lNd9eKrH8J9qrQIyzXk",
-	"AtHF1E+R5yq3vcAYxyIXEcswzakEW5COtgGKVf0SzpoANoVfEC0yUrOZ3VvYUY7leGknToV0aJdcwGDd",
-	"3jYKTYaxytnhA0/RYJtEniTcsMOF8T1GiDyLsdLYm+fP3z077754/fTs7euz8xdvXsc0YwjeslMIr2gh",
-	"ZDmI5fkhBjIMg7Cvzov60gD6TzNRKhKKzOmI2PiazJuwDO9ogZEfXKfMReqsOIhfcm0O4OAevPg2dhnv",
-	"7uSyRBFWZqZFBnFJO4Fuew7FFDmnSmIDYDhIVeWFxkDiOlDx4nNfrJotU6kZRLTK0ctwb/o0RsJhtSQl",
-	"DFeQoVjPb2yMYdk2vZj1I0FblA5NmENg/D4bSMgXJ8HnD1hEAnepFlmC+CrN04Sq4k0RJcWGdtlHCwzA",
-	"/gDgqCL4BJsrQnARz8oR19Kt4FIytKsglugnrjUa6UvFN4QjcUmLuudFMJI1xiIpx2PJ86SA+zG4dKQT",
-	"AcPoN2R4hEUE/e6kxIeoeZkiFi8CcwopqzERFTlCgAeeGDZVTmWngTMkCllWqOQXkbhgq87OgI4NpIct",
-	"Yah0ujB2/y8lQgGt9EJumAINBkvTZU+VlFYlgQAu0mdpAxYJpfbkaQKzhWfUN2j4ZXFlDbBKRxdjh5vO",
-	"BM6gdE1nSgt/j2y7ABcJb+Z22LBVNRWyZnymrHSbCoh7p0RfA+byUKwU9jjNEXlXOz/2eGaKJy2hX/zW",
-	"foO/1rxAVlh3ZXGKVH0ViUU1hmBi0tuIGe8SFa2FmPEWgYQLVuCwHffdRBlY9LM0tlaOiYe9qDNLpf93",
-	"PZS82Xk04qO5D505KIzSUnwWjMPAdez07c5Nkz47OexWY56QUm0PPS3nQFqLrs9+HtDcD6Ccz8AFGQed",
-	"/gDDmINONCh8TPgdvUz4gxYfBp1+LxoEEUx4pimOOuh82qaL3mILOhnYbQNwewdhkBe+WGvPfq1Tdmar",
-	"69DoquLMRgSNDcwCUKt8yVcMTznJ07tg5l0w8/f0rN+hdf37hjOhv9Z1beNuKulu+6RGgZuo0WJGMneR",
-	"Z51+5z4E12gMzTwaEfDpRCzxmSIyIUOFSDtOEfhuLeO2G/2Q2wnmqa4ffOW+cg6aLpV+7pZrumHwbk1b",
-	"Hj0RoUFRpBZbz90jEcJ2C+hQvd1X/JLmgyGjHnBwIeNWt8Jf1fQ+1t6Ad316X3Eb78ylyko54BJWjfj0",
-	"06f/FwAA//8=",
+	"7L3Zkhs5ki78Kvg5Y9ZV+iMp5qKNeXEsSyVNaY6WOlLWyE4XazJABkjGZBCgAmBS7JLM+nKu5yH6wfpJ",
+	"jsHdgUBsXDKZWqp00dYlZgQCq2/4/PPfOyM1mysppNGd/u8d8Z7P5pmA/+bzuZDJxUjJcZaOjP3pimcL",
+	"Yf9jpBLR6dceiTozoTWf2L+ZqWBGzdMRSzWTyrDlVOSCifdzMTIi6UQdKd6bCzUea2E6/ZOjqKMNNwvd",
+	"6XfGPM0Wueh8/Bh1RkrqxUzkF1KZi7FayKSpJw1PlToDHfmLyhOR67+wKbddYu4ldnh0v9dp+36utL5Q",
+	"eTpJZeOXw7+H38zFu4XQRrNxrmZMmanImU6N0IznguVivNAwDY1fHat8mCaJaPxk8cf6hF8KyTI+utSM",
+	"Mz1Sc9GJoCdpLpJOvzPPVbIYiT7ORNvXp0obmEmeZWopGme89ky5L6lm9gkm+Uy4HaBFfiUSZvdB25dT",
+	"OeK55CZV8mI05XLS/PGmx0ov24XpHSYn4uH4Eb8/fHDv6Lg2WdNUG5WvmBqzYrPO+IpN+ZVgRbMtHTUi",
+	"lzxr7h39Lfyi+5GJPFc5rYrQ5iK16/IoORrfHx0OH/bEgxN+fK/9s1c8S5MLern56+VHos44FVniTkHD",
+	"uUg1m6Vap3LS9ll648IodZHxfCKaPlx/KOrM+PuL4cpYiXLYO3l478H98POc0X/bLhilmHutsRNSXfhX",
+	"618P/lpZ6Jw2oP+Y8Ue//VNrZE2LiCk+ZKapnDBuGBwDniS50K1nDQXgxVBM0+bPlR+obmIvw1LNxosc",
+	"pAzPcsGTVcc13umf9NZ/XS2sJL7I7ZZf04fSY9We4DO2H3yorgScKSG3F/T0DZOns5lYNxPuCbuxc120",
+	"fNSrdskt+JJrlouZumo/z2phRmomLhbyUqplo9itPlKbAPy7nYHikeaPXYk8UzxpGWbx1/JZVWy2GE3Z",
+	"UuWX9iNLnpo1Z5ZEfX4xFnLU/KXqI1FHzNVo2ukfl09pxo1VXkLrVEl7UC+Z7eTGL689Rg1PbVbZ7qW1",
+	"KjvnRlxk6Sw1zcMu/b26iu8WynBUBii5LuYiv9BipGQCS6tFwhbzU3/O7eZKlLQHAt51fa+93dpdUgQm",
+	"nQm1aJTp1UeqnR6qZMWSNAE1y/M8vRIslcw+vvGr60R6/aGSSH94/PDh/d7Dxt5sI9G1eHcx4fOmL7s/",
+	"RR1nMV5o8Q7FR/E1+i/NhmKscoECV4t3YGJt0Gn2C7kAI6zl+/TX0lmQaMg5yWK3pftoB9rs9E8O275o",
+	"VG4V5HiRNdoNpb9XJ9X+UbhjoOd8JFgmxqZtdLgFxftUo2Vf/Vbp72vOnX9izVfWHvPqI23Kufzdtg8u",
+	"JF+YqcrTvzUvW+nvZSEGVhFZyKnVB2QUt3/piqcZH2ai5UP+z81LlSiBZi+XetkuLElVXJDkbfpS+IAX",
+	"0UdtE+nE9DI1U9yb7s2W7+vFfK5ye8JmIkn5hVnNW4bc+GTYDy1kwvh8nqUjMMPv/pdWLVrQuhmCgxfS",
+	"/73zWph8dTY2Irf/SoQe5emcDPmf1JLNuFyx5VRlgqEwtdIFNGBx9AWzhgbjxojZ3HRBdIA72+l3Dm0n",
+	"RlMx47b9uX0mt23/56+HB49++7V38Oi333vR8cd/7UQdHH9Hm9xKD9vRt2/fni3MVEhjxyXqXYx/EDwX",
+	"edxnOAO4zbqlj1abtYqS53wmDM0BDP/Zj/XWX8lsxdKkMKxSzZQUXXY+FcwKfSFQ8sNh7YIn1Ol33i1E",
+	"bo1A64LZEwCzG/boX3Mx7vQ7/3K3CALcxb/qu89+hJE/JvOyqVv0dXKfnCEaMa5py4uEDVcsNfawTVJt",
+	"ctgTpYWxary5u96jT5OSC2vyhdhxEM9Cv7BxFMUDZW/QTMGKF2yUpUIaZk+i7rJn4TNTGC+qBSWFHbJU",
+	"ywiewHlgqR7IuMFnjbsD2bJaoS+79XCDd+y4n1sTZ815EtLkqYCTRB3lhs2UNl32oxjzRWbYYa/Xtp/A",
+	"gCr1bazyGTfo694/QVMhnS1m1vfr9ax1nkr6tz9l1i2eiBz6+4K//wENi9Yug+Fh18hr/lrnI4ZyhZ5N",
+	"5ShbJCIpxnTCXqQ/dNmZYZng2thFG8jAEfWbV1wJSWcuNe1LVRhE201GYTWtn45zu71+5mbavGkhshLu",
+	"1rLE8xEe6PLcNuN77AIB1ztVL20jvoP/Bybj5j2sTOqeuviWN50APL+1uMBKmAh1ymJu9xUI2gbNM1Y5",
+	"yl+3o1rPiG1sy11xPzwfvYYNATa7niup8YScQfD1cRCeHSlphDQUvC3r4M3B3ab5dK/crT4P5uxWS/E0",
+	"1PgVrVlpNe7DVgGvnkmxLPx3tchQw02EYbH3CNDzj7ssDkIMMfjGVnCnZiDx1YmA81sotGtOW0t4cu3U",
+	"Nb3TFPdZ20j56f3MfpNCwhXYKjJ6ysIWYNZBUy7y3KpKe0AGMi51PO47MwFagwVVbMhHl6csDlYP7YnZ",
+	"LDVGJNRSsHjJjqs25AZNa72YzbiVVp231jh2n4xYDMrM/ocX5jFTOYvtAY7t6fbGcDnI/GB8PHrED8W9",
+	"4VFy8hBCEk4zdfq//t4Z5YLbnQpn/qh3dP+gd3zQOzzvPeof9/q93l9L5vNPIstUJWw3z1VyQeJET9X8",
+	"4ND7mb2P0cYvHAZfuBhyLe6fdPqds7Mnj8PvHH78LfhXGKHTi9FIaO2iolNru9ZnsjBkI0YWk7WDq7L/",
+	"WpO4Tc/mGcfbmaJfP9ufTsEio8ZKPdhmYbbtZdPKHa5fucZxbH2q6Ry8FnqRmaazDYPvh4MHszymf+De",
+	"Lu+KuMteWaW4TLXwf9NxxKwztWJpSWXCPiiON4lcQW6Yj0lPrAusZPn05i+VeeqiBTuc4uaLwLVSs+GV",
+	"5qDF2laqz+9H+lZaRclbOPGL0ZTODYvrw2h6unDAVA6qbygyJSdkIaN/gi3ScuRK61f+XnOXlahcia5f",
+	"g/Dh/Uxd2GTcZ5wNc7XUImdzayyosR+uTo212iTexHTtqJ+GF6ufZsyV29y1bxZP7meqfHuk2TH8VYSm",
+	"skwt0c4d8Sw7ZbGzt70ehktklhq8Ve6yt1OBW8kJ9oHEGCGb8UtoliXpeCxyIUfCbt5rLhZu0p8Ez8x0",
+	"teNiTYu3vMC/ibzFXrSL2/8rcHP9pLR5qcxZcWu+S6cbLt3X7pXaC/vZMtVmaefEdnCx8639DgIfDzbQ",
+	"MFeXIod5CAIRjwsr+XPY2V+NoYzTVmAKdpqs4rUNM0QP7mtasDk41egI0zzgVjhlzbeiXZQyiH2I2Ti1",
+	"PnVq4MLKv/wXzTI18RMDwfvXBehhp+mpQSY2zFL5+X1NVqlVmDNvNVuNPROzIV7j071VxGY8G6t8JpLI",
+	"TV3EcjEHw9W+ohYw46nRAwkOjO6yGMAeMZxLTWGrj1HnmjbX9kbSvs2jFlOnEVrRpRHav50rMjM/l3VZ",
+	"RqlsmDP/6Dez1LZYTEjcZ+DT+XhBi1dZXMMDuoN2+yvwSl4tzKvxawdp2WEvtIBitgnQlN7Zz4o0tEza",
+	"Z650CncWVcxN2fGuR8fosS6DKyfGB3LM00xdgVnHDcuUNizhhkd4zpwpmE4kCpzSPJ8XiJ3dJzmA+2wz",
+	"v+7xvU4tNRr3WS5s9+2UTgvIEAuhRE70uLkHiVugkPz0YhATrha0SbMML4XdBv0ZYSyfPwrZABJa20z1",
+	"+TKIY+2r7rmmO++1L5af/opin5XJAp3fAqU6ZTEMr7EpFpemIO4H1/wDaXfqlCfBVT9bCbOhQVqMuM8a",
+	"ITRKihBCczqQcQjD8Y3ChXthwNK2PlfquUMU7bCtG0Gma3dG/Y02YNPaZupv7GeT1boXl0JydhLhZ5C6",
+	"Mow9ByZy+HIIrsI3B7L6qtWzEQXjwmg26AjrXkfW1gbcklJ4u+W2QHkV86deJOywiDcWKHuZ+frJg20d",
+	"p1IbLkciZiUrhAmeZ2lwLunwWyO623KQBrK2768b2WzGS243bV93ZLM+DB+nctAK94p7NGI802ogMSDN",
+	"0oS1GZTW4HSr6FIQEIgCt/tW/DokDS7ja27E8wI2usMKVhGn68VN+PB+pjxsEtQMoli9DrsUEhzGUKeF",
+	"WNYYno+Z5ivNltN0NO2ylxV8a5ed56uB5BNrlgOYiMUA2zoAKzKG0CDdAODnSZGoMePM9jBC6xLvCqQV",
+	"QxBi0mymcnGKKTJw/WDdBAPRRK1mAiTecqoowJgrNUMwRhU/duABZE3zSE/fDaBmMJWvBU9+KYP9djFj",
+	"S1Du9SZs8WgdX7jBAiqe3ZPl6/tiD1wLshwMD/9lOpmN4MbInTUM3jBteG70QCr7n2quYe+w9q2z1+UE",
+	"vXlegKl3Ocd1KPZ2lgM9v6fTXG41VPzNGG8IgLiBX8/4+nKspu0Mn7rJZOfgjXj32kO6dxh9GQu+0Y2h",
+	"R/cz3qJBK7kr+PLvLlOZRA72llP4XX9vJwI9SraQCUyHtW+sbV6W3CW38w0CzJ8S/nyXCapA19dPUfjw",
+	"niYpaLIkiGqAeNgHgEx74sHvOwy0ipvfwn6ih/dpPGGToMnJlBnjCoMtg38tBnpNs/MrsxbtcH+pwP93",
+	"GG01c2CTwi0e3s84wyadRENlueTSaIcZjxiXSTgF1oDK4XoEFS5cI3TL6vLt27cHVYD6Op1ZxbNDf38p",
+	"4P0vRJLyc0oD2GmO23IJNsx242v7mvemxis6xU5sXB0dqpS3eWrEDezDel7heiOx8nwtW/CbidlmYsaV",
+	"uSu1thTSML7k1pNIMwA0eIShP3Ou7ZHHm45TmTC1MAO5JNxDaqwR1mWv4SKuyZplSmYrRKDO+IoNRXFp",
+	"N8xSmWSr/dm7fqWgmRb0/FmR+Uz+F9gTkTUfteEy4XnCEAWGWUNzniSwOGeZVggAO3XwenbIXqQ/WIUE",
+	"jVhJ5EHN9hfEND8XcmKmnf7h8aOHh72TalJN1Hl/oKy3apvu9Mc808L99jeRK0R7F5ix4ObXds2Oi2c/",
+	"52oucpPaIVML8+Cn30spJFtkilQAfzvkWkSUDNGet9CerlDLtbhRFkUpPfOLzaK4YW5EAbNsyjqgVB1r",
+	"GIorka/QFh4Kj3TCl0/dgIGew+rb9ZP/qNd7cPjo0dG9kwcnvUePDtej9SkWt12eQoR5Ap8mTeEGGQhh",
+	"NsavPkMjPGW/+bfU8L/EyHTCIwzoqdogfy5f88KaaLpymw3tfyPEoRQ5h+ViT+zyErOKlezu5QK9itut",
+	"IhUC5G+1M2+nAkEo4ccCNyqcv4QbcUAZ1pXcvpJs3wAsg8duJHs2wA3cW+fivQke92Dw9W+hSvkYIrKb",
+	"Dp376+kauDA7g/sHq3U43e7jikH2jBGzjdP1XE1eFICJGX//DN8iwUirwPOcr0DFTNSB/e1AX6bzAzVH",
+	"tXEwV4BcchlFW2qiNpHzth32zAiGPa1pAbqBSaxaW0Dy5jKAX/fReDAKskkHkusiOwJu3CDms0GS7iqv",
+	"ArT6djILkOzrH30j3sGTBL3c8DDiMt/gw1VpQ234dSgfmDVyJ38iDSao1Y2Dnca7szWR8ckaHUzRm+qW",
+	"sEan3xYrYfarlDKuzYUWQraIvtSAtLOPWf2fJ0yNtxd6xRFZNzkIGqktcDnf16+yncR1q1uolW/L+0Ut",
+	"756P/c7bYyENXcsm7XtkIbcy2pfAXHcFXmcp5kpXxHtdxD1Pmx1i6wz9InPBW+dHp38TW/k0ofK7/V2+",
+	"1wmCMTbOD5iJ5+pSyOt5n+L9PM2FJvKfBrvpqcoL08AZ7RjowyAfe5uaqVoQ4iz4C1tIk2b0Sy6u1GXF",
+	"Nq3N8fHhveP7vW38x11kJvEdbbA77RT+H3gSohVq3mREvnVMC3hZjRfDWxuGb4DpsGQTHh/BSJ2FWLEO",
+	"q/sBRu17t3E/tMiTTZ4Fyd8ZT8T2Ytfto3WtCpnoU8L3WNs7NT58tv2HPtnK32RJy6t4TWFgvfNL0UIG",
+	"YsDCRtu7y57BGdNTtZQY13ORgtr0QZNbWA8wK8RM0iiSfENRZVtG4Q5zY1i3V+fp6Hqy6xa2AlBFKMMx",
+	"IQiBegS23fTya/ege7fp8G6ch+YzGzjP1aCpPUxCjgQEUuZCzbPmhb/2Ftw6QNS2UwrCS2ysaQ5+FJn4",
+	"08/BIufDNEvNqkXxcFnEK13YRy/yq/RK6C6LZ2Km8hXgbimauAhpgf6imRUPo5zr6Slp5YmSAmFOZioG",
+	"0l9a4E3FWK/kCK534aVy3hTcRlDQa8ZH0xQQu7nAiyaECWRawRuZ0hrf5mYg3dMQGhDS6vhfO9h5qwXs",
+	"R4FSxbUUTFaxlE8cKLuB0GUBOUoA6LKHLvGovL9oh53ssid8NAX6DoemBIYkNk0nRJG0X3PQ3UHVeozh",
+	"QSBa5lmXvZ2moykb85FBBmaMTyVibpUnU5LFI5UIIHuougmJ2PIi7LF99KPnaFv/Dk70xyrD4VYhFaL0",
+	"rQ65kmWGGXhNaWYeiJcrOWk80WVu1W19vhtEMdvvLWo46ojVQEI4VLiGicgCKuCH9ZuqG++6HWUme2Y0",
+	"W6o8gVQlvqJEgsaZL9Hlbjvxuz7vtXa59yGQ9DSAcrr9QojRPovRSqlynMaR+wtIY13820kKHUcDSb85",
+	"p5EeayJNLf6CrrdHudOvRbNM5dCw/bVoGGVhbY5D8u36IcK81lMHMCbpTO805qm2fQPVVfULPiv/NEix",
+	"N2UPCNPtG3XtngOvJLs2hxKSkOyxSc+GUrBRgeSCa4TX80Iw28dRJGvDh5noW60yyflMw0nJRbZCsLaY",
+	"ddlLsbSnWrurdZ4ksFNzuIyXA0mX/46KzyrRn87Pf2Y4jrJqrFOlV/hDQ6b9CtF/nde0kdC4sTBBiau8",
+	"TI1qpiqp0OrXyX8r5K11GucqZ2jBptvMnF/lGK8xbbdWeihRAzfRBbeyhjZzijeUFShR8Va4mwOq/RJt",
+	"dpmetc7cXYIoNllB5UNRl/LZkq80i4nPFKwGt6scx2lTsz8V94LN7tjv9XfKX34z41lmDVEIvHFg0ALQ",
+	"hifTh0t5gGocH3mOR2tTPmT/G5EbmBxufwJ6DBAzM/4+7Efga9P53vJCzZN2tEYV9xe+a5JBTUylZ9KK",
+	"8Ul6JSQkzQ9XgQTvsmcJih8JIV7cavu1FnZlIOUuQ+aZIUtBe2diuwzFbgWHc4SYCv/vhr35TI5V26Il",
+	"JQ9q3cIFvpY1beUklS3KgM4gw2f63s2KWKzfZakhmqq50maSA8K7odPIe7Dx4hifur6jupCaj9vGIYxJ",
+	"5URbw2Cs8hGp8qXgVo/b98yqdi8O+418IR8Pq42udMVdD35diVy3bin6Y9m37DbyGzfqe9e4X8Qo3AV+",
+	"5v3cNB1GmPf/cBQ8VUPZWeu4rRcyNWRnGgI6a77as9n+3G+X+oThgPwq1h1BDBGQiZogqGarnYcz8DEq",
+	"tzDj73d7e6SkFCPbY73bi4hGuRhmanRZOFm7v3/tN0kL7fZummQivD3Z/s3/0kpeJGJupru9BzvgeiuL",
+	"r+68pB6Ms/vU2hNykZE83+VFuJe7zhfxRVfXard3c8GTi6FKVvWyGNds51o7A16nTXntBlI5uc70Oev4",
+	"Bq+GIKzt317y1FxvtITSvpirLNsCzha+XFEr5cFXN37DCMsbvCZJKkKpenbDAxk1C+4GaVyZqkbBWZIu",
+	"zRuqaZeuPQHVbVWRfWXJX1+V8pGundNmxayNg9DodRgaeGDrS7sy5mojRo+CXdvhbW4FTtI+Oy6nv3V2",
+	"tu+5j1FtPY/u49vP415np+hw2+zAJeaNpsZfg97sDnf7OYUPbjuha+9m103LPB3daFo8uvIGF2q6nY5f",
+	"R0xDLIZ84DQvguNbzaLr37XnD/rXOH8FuLcpqF7C03XZuXgPGTxCl4iNXaps8JvjNz5l4j0fGQgmCiLz",
+	"yBus/K3w4Z8WG/5pEN67XiHcGmK4snk82C9YmaYN9JK6Ut06rgzFITOKHR49ZKMpz/nIiFz3WSYM0pYn",
+	"6SQ19v+ViRDfp0cqFxGbruZTISGrmsXdGMJmkC/Y7cbdgXwJsTTwW5H3FmEiqaSm2YhrdPcdLS6SplIo",
+	"en2MJixUdHbwV37wt97Bo+7FwW+/H0aHRw+byhU5VrammSgI42QRYjr3bGVuUxcBKLi6pcKOvf164qTi",
+	"giO/Fp9SrYhUsLqzN0ImpbOtxgHTuV2uGtV57dB/mWfyY8Mup3nzvIbVNc4XspTZVbm8Wk6VdrU6Mepp",
+	"TSExWpj0SjCjVNP995YwWfjOAu7795DIti7Hi7Ykja22e6kjISKumdkv3Tc09XoSDosHtmN13ZpvieWq",
+	"XBisOx5R7WyUDoxuOCrXxDa0LecbSM9FmTluqf8ysXs1yN3b76L9mXK13ogrkfPMn9nIGVapY8PKkx0S",
+	"sipCvMkubMfg7jtDa2d7xN+bbpvyQce7Lo+AeKVRHOEN/1hlmVqmcoJ313DS2WKOuaf7FkLXB9W5lM5w",
+	"YtbKoxvmVYSKacqTPSiNZEHYtoZ1yheFnOFZcQaAPXMohHRnAZkwradUKvJLf5VqGdyiDJXKBJf47Xwd",
+	"1ULzBdn1Rck19eOnV4pwta/XZU76leB22lENpHnJSrEWt1VeoNYLpjgcy67y6rWDIO8lhfR2cnbCvVzs",
+	"rc1pj+XQUZMTQA90GdQVdUhOO7l2F8RejFrjAKkvI6KQBikH9gH0Mb6BrbghpcrrI187an/7cTcDxg18",
+	"S8jVbSuhyqbZUlLnt50C9+WsF+RAbi8bIRey5Do4li1w6RG6DOo9FJxlfqa9Z7iFe26DsQH54E397+49",
+	"O3w3U+k24tGYFONAbX6W1rlOrwVPyDxtjcsKmazdMVVG/QgpUh0hMG0oj98sLYl1Xfa7FFVg9m7ecYmM",
+	"fq/9urFTtH0ofxceiDqgutEKUWyimJKMLuK+4IzV8IY0GFhlY0Thrt5sNbwmXuQirf66hEs7KT/r/7Qt",
+	"CYcQgM8rRr6vPouHYpJKmcpJzL5bv7+/twaMTGL2HZj9buIGklQYeF9SLZmS3zOVMy7d0UklxYML8pzg",
+	"u8QqU8Rmv/N/+yBk8qH3oVRV/vDex+//tTlj8GaO2nYLuf5u9xNwY32JvAHbnofCfrrOeXB0841xWi4T",
+	"NWO4GyBVBFQ35UxFWAkPGZOJT06QiQVpTSPrwUL2t8lTkXTZSyESTUUn0Hzf5oKhtid3tl9vcxPXrde6",
+	"stvkzrR5MIGdeOMg5w14475Zq39wa3WzpAmyoBtSU1PNLsXclFDhBJ0FncWyVBufn+UWXXtwcXlfXwox",
+	"vxirvP4xvMdUY69xdZe9LEjngNOKSsRY0YMLOkPMuTWaKGx0fRBB3W6b8fcXfCLaGTRe+EuuLHGU4LCl",
+	"JmojHca9B/crAcXejnSKcDyzRBRHUkMyBvCLFijvmZ2yOuOiFUJ081B0fM85ivz9xXratm27fysd/Lju",
+	"NFCq/25XXe7AGMWGouHYBFyVLhF2ttDGPtwCBvnznBfWI5pJEC1f6fHZZRBfwmm6vf42H64rdbmewuYm",
+	"ULy9cp80qUqkhKlNvasi1P/57Pz8yeuX1tijQ+l/gkwinsxSGVczo056ZV8OnvrwHTX6gVr6vv9dBYHT",
+	"AwTOYHDnQyM05/tmn+9Nk510VmdTUEvp6BbGoOa91YSprTXwDoHa9ozSeSMMOmZ7xB44Kksww006a+Zc",
+	"2NE9XWdDS7H00KdT9s///p9DF7rzfvu1Z+2g8RoSoH918QslOlVDVA4Txoo7Ro62HXCLY1g9ne1AGXV9",
+	"n2wTmW+wH5oFyGd19unjjR0vtdCaz0vF4Uv5vK5gfFM+7zlBejcRrhvx3nTZmVwRgdsv508PHmIps0Z+",
+	"9aqQ6p08vPfg/rVp1APs8zfWsp1Yy4hdb+Ps0HOV4Sz5jqNpIEmrIaHtI425sOuZ0m6qo7ejJWs6e67F",
+	"5vjNYpilIzbnuTfWL4Ws7v/7G5CxRwcPQPHeb4bEBmu6mwKDi9DFaOroJhKilXDdZGcVghRafpU7006K",
+	"LkOOKSL2mNJZQhQQ0rRzPZCZkhPGHc8jmIxYmMI+IBVzlQ3ps2WLwb9iWyhacvexDTToTWl45bH/sMno",
+	"Nkzw0dSxVmHBPvvIJL2y/0WclhEzagK1M/ZrmpSyk1qur/0zRSUOX/+xwreCCBj/V9DPtxOVWtdh/8yX",
+	"0OE6707zEcYTEJcIeoL9gUhyMLU0UlVURoLiQ99C59dNNT5Ap4Zmu2GKSbbdtm9WECS2dBkKYYV9LQcE",
+	"G6VQaxjwtg6/P/JY8SaoG/IlHf0v6ljv+6Z53WF9WWCqEVUHHEwi8dwiuWBLqH00/Hxxy/Wn41pxwS0O",
+	"0O6hwU9/hny0CA77l3WkbrNvNz1ht9m3z3Xgbm9MreevzeXfvdpUOCTkfds/HGm3DY1rczsyeauEUjSS",
+	"li0Gx1qfcX+AsFO6JXcRuurd8ZcIGNsEXL2t/bUWVHb+6WGBuwnJ29zvOxKCX48K/POSTrtEmXALV9jZ",
+	"K2i8MlQvwPAVBChuZG4GwzXdxFjxi8z3huDbKe5+82SjTSHnpqHtCdN2a0iz9eO4GahsZ3DL7eeDNQ2t",
+	"eYm+HGRO4zjmyc3qJnyeWgiVcUCi4miRp2b1xr5FVprgucibAsoY6/B6yo6HG5WzCb8SQJf5HbAqv8MH",
+	"nYESf0+Z96lnRI7PiDsXBGLsKohymQykVEuwJESmXUA0NehiAdMrFqLVzPlEgG/kmsXvD9xSHkC8mWCN",
+	"MB+QgIfj8rMwNWaO9YhTOVb18eJQUutoUVJVhEmvAfV/piZMXYkcmIO7AzmQ//Iv7D/UiA8XGc9X9ocD",
+	"ducOLOSdO30oHwAEuQdKZquiPWinsHuBzhMxeoDZs2YwlywOtEgcMV6Ghg4kI+ZSbnDqgWS/ShpaYgl1",
+	"DKFVUtAIYslU85muFznLBdhH9kOAiOZsyEeXi3mX3YTbwk4Q4U3sFEFVle94+wUYILCRiwYGd5navVXc",
+	"iEpH4Go7R+1xbTu9DflLlxV3ckC/zvN8xWJyQmDWNRDrzvjcLhnOvRvHK28/+3t4O6bU6BKlhrfj+6wX",
+	"scOIHUXsn3//h/sT7ApsXOVYELMAnMNIQgJa5BnBjKvLdD4XSUNnnM6xvdlYZTJIW/H1I8qeAb1pu0JE",
+	"nJh6b40X+roT8LDtyYTMcQtSvdmAupbwqIHYjfFKg4dphi7vH4tp2I+PpkppqKEp3FUHuxRijlcapfao",
+	"W28QNm17ZbuQpWPRVKYCefgJE8wmuVpqNkRkAgSmRaV0hettxo3Ibc9cSQtg2kYMgeB5llJhC+yMFu9w",
+	"ejahOqDCh8dkBcCOygZ6ZvzWwDSICHaLMlhcGdhcgl5TNx4Hm2PbpQqMmGKpfFrHhqWyctFxKZM/gL5+",
+	"jVwZTriV+g/ZEGr7jq0gTBNXmIMNF6NL3JfFJRa85P8wkI6jhrAcx0cHw9Swpy//4+CQ2/EUZVVcAMIR",
+	"y0ZsppJFptjRvftOvJ9h8WD7LywcQtf+tvn4qNeLcYfEAzInBp0+GzhswKATu3LERGsPJzr+vfw0MYMP",
+	"OhEbAJ++/fmff/+H/ac7e/jLx9jdlAgqWQIHcijgbo8wJLaFLvvZkeUnYpQmYiCHKyplchrQ4KS6VI7i",
+	"pa/3TeGyER9NQcQM5PlSQdOajbgEji3SC3LFeJLkQus+iz1tfcy+O+mdREwqO2VTlquFEd87GpEqnz08",
+	"fS/CqjjwKEMe+wiK6tg9TQNP7dmwr38PvfrF8frnRTn9dws7476+CW42VwAgKB/N2VAlK9hccYXzP+6y",
+	"83SGcYKBfP30MTs+Pn5kj9Qv54+77JnfxrnwCI2j/7x3zP753/9jT6hVX7DuGZeThVUvdtIA4Al4TwI/",
+	"4cSWSIZhhIkaLWaQ6UEbn9gpdZfF//bknN21RkwM9cd0UeFEVwsG2fMrE7eVwbryYVCcK/unMxafvH8f",
+	"A60y7qc70AluAEFyp2A4QNIDO5tICeBLOGNJcrd3oGo8u0MS8I5raCChyihUkYfOIv2+NfFW2q8P1jCE",
+	"9IBSdobKC4iYFsZkoMmsHojv2d4j6F1pM5AFLWYwJlBr9MXUf66LRtuL8qywYZbKJFv1aRHtukW+GDke",
+	"eOpL5OQ4/Yz9dn4P/AjGiMv5IfEZQ40DSjNxPbC7vLEX87AYOjYQftUa4/BhkoW4+k6y4m2BmQqNGnyp",
+	"qACGyMZuazzxWLyRwC3hEQQweRqKIYXKmQbxLvZf4L5PYRlKVz8Lew2K1BlcaZFyZ79rl9Kn9YVfdate",
+	"fMitRPuHZqnWoqgxPpAe41yasCAMaE+Lu+sZibJGC2dxZvtZWhAiz8IODGSKexwBHXBMFBSuxJoufCb6",
+	"KBB5MBHOlovYQmZWuwTfRsg4H13SZqpsHdRSqG5g5dy1kcMOGpUlcCT1JaFK0GPrVxyzPvsBfCZm5u8u",
+	"/vn3f8RFoVFO1rm1DUSYZzaQcVgaJUZpbT8yhWIPESXO2iHZZSkJNzuRxYU6oob6rA7bHcg6bhe2HwF3",
+	"7Xog7MfpfEftx11itsrLuM6i2gWe2jsxwyInLDWnA0ktU7lRHLIrVo9DV54pDyfaajko1+MTwgHBYL1F",
+	"NBV8yRgnAJz7Gg+kEVmmi5I/p6EspRHZfWOdOAD7APDHFDF42k5kDoGYx8FJhT+6TzgJDp20e7YCbJiR",
+	"ENICrTa/mbDgznihBZUOIwo5BB/p1AgNhP3LKTcgdrh9c6ntH+EQYyKjmLHv4rBgTvw9uu1ZOhJSi6LG",
+	"ZOdsbi0PdtTtdaLOIs/Ihdf9u3eXy2WXw5+7Kp/cpXf13efPHj95+ebJwVG3152aWYaIW5MJ594H1Qv6",
+	"ncNur9sDiPBcSD5PO/3OcbfXPcYU3ikER+46eeT+w/44aYnsE5TfTHMhGMBGjXIiAmbzzh0o/G/tbqxH",
+	"5UlTCuPa+sJJ2fX/HrzrrrNE6SoaJYdTxRoNJy8+0XmJKJSxilzKSbGxTgu5muoGJ7GhePNyIJ3P6DS+",
+	"uwOCbRVV9m1c1DOK6fSLwjF2kE7of5c95kBaTRUL9RQMK6zPIkwQRygFTWbrlGY6rvQHLQ+YKDd/hLUL",
+	"vGFUoRDPWGgqagjdGMEVqz3U9vyHQrgwySEP083rQKaGab6ktX8LxXgk1GeJwVwDlj2XCGP/seSpie/c",
+	"QSHq9RQ112ecwMiB1+H5+CIMp/m9wMKtAMhCuSIUIU6IXrc5uux5eilQy0UQkPMTPZDVmQ7H5zpr9ziY",
+	"XoPOMww1FTIUvJWlf/QUhAZx9lpz738NOqEZM1IzMG1xY/jtg0EyPBHghhAycqau7DecpMO44jkUyta+",
+	"NObBmM4oesB2PIROhN2hMQqHM3Eeblq0qQqN/F1cKpFlXatwY9hpmyh49HtsCUdj/zCQQ8GWeWqMkGwx",
+	"t8LCnmxEeWBkwa7MiDuhS+aANVtxJCZfmCl617LYfta+s/skCnYHm6oMg6jgqND2K1+8B1sRPWPchrTp",
+	"7NyHSBgyXAIhAEGZsBE6WyVPu8zq5flT0tzd+3fRHQJ0sm0Vy+OQkqoSrpzSKYBzE4WeD95l29/J+gf/",
+	"GIwff/gpTl3sepEUMhFuZSG7ws7va3TeiRh1KkaXVWrEvrM0AsntPYY8cg270mlg1DRUOouLJ2lHwfff",
+	"WKcFytVl6TDnvnLXPFfv7X/rNBPS2u+0lzn7tyfnXXbu9Q8eZXvW57kYE0HTz6/enNs5mUHYBMZiZZu1",
+	"cUIbEtgEIAxgZQlavtAXpHqioDXBkKdcsjhTI55NlaYTQBaF/dRAYqxxDsrL2wjWNI0KA9F6uC5wrQ03",
+	"om9lMTt//gatBbyKSJV8lnT67oIN9Lbz+Dv9X5vvS4pH3H2LAOL3jU+7qBlcPzXd69PxtKqyJusCjtJT",
+	"p5BAaDkIWWpbgbCFg9H3C1IKvOPZNndmi7FAPY5tBv2Cv3fkoRuffcu3a7OE2fgt6uRCz5W13+wAj3q9",
+	"tnH659xSJNZ4O9nmhWcY23F3d/Da4ebXfgmLPsJLx5tfeupLQ8IbJ5vfeImq6lzRuPDFR1vPw2NXfNG+",
+	"d7jFdOBOOacijvDW/W3ferUwr8aeJ/HkaItp/Elp81KZMyrcCK9tMbrX3IjnVNDxY9S5t91CU9lHeGGL",
+	"1Xqbp0b8EhSFhBcfbH7xDRape7rIstLNqhU89hC4a9Vff7N7XC9mM56vrKTgl4EG/O7fnpx/34k6hk90",
+	"mGYHYI7qDWch6vq/g7L5CPgepVuARmDF+PtSiBpW3Zk4KmzXIFwKFwf//ubVS4iPdhs0z0A61ZMAGWqh",
+	"eECpYBGJmRbZFZaWQAlIFhioHIg6h1GULjsj1H0fzW8wxZZ8VY63VQOYzgqNakbMlvaH1XxlA6RNw/ys",
+	"oBYsRYh/UMmK0CVGIFkinyMzZ6rk3f/SeGlPt6pYUB9sU8in9hviF7D8rA3o+nXKNlrx6ByhzWLVx5Ur",
+	"pVeCuhwe3e9RwaNO/7DnER8dsFhcxaBO/7hndzAsRrlvAZ1+W6cI/beuA5Wv2m/ZFQ1AcsHxqBropw0G",
+	"Ogvt8+1H7753sn4mPm6rcEn8eq1ShpdQhuU37dao3R5uIf9xPOdU3fgzKMXj7Tup1HOoawzv3dtm8n31",
+	"4xciSfn5ai6+aeLPqYmt3rqRKv4YBeFCd/8D2LZGDe24zILrjNxH531YGe9Ai0B8eOde4KFmlCESEiOC",
+	"1uUDCerRiVCrOzMB+C0pKOKNjZdaBiGPDbdci3GGl3X2+YGkOgwkmFPEqFjXG6Md9k0UvqSkresTU1CR",
+	"ifFYjAxT0t3m4V891aJzQgfS+VKe2gJBKiFSHcKOVVcbBsuHwLJAUYTgsZL73aT9qzDTG5kAPASHe8WF",
+	"fJedk16nUV0CXqT0QsCo2RmmWYZZ/9SMgNKBDe14Fe/bqT20tfZrYwbdXg3uMGtuU9fmoKLtS6kDnQfj",
+	"49EjfijuDY+Sk4f3ewUTRL9XIEg9j8ONBg+wVmihITJAT3X/ICodAicvlXmqFjK5iT7/ppe/6eWaXnZn",
+	"K9CLe1PLRWy+XTG/UMhSUEARFOP+BgCgskueJwBL5aPLljpjDWRGjDiHgkuMVDuwcdMdzDOzxtkt6Byk",
+	"AhQT9VcTSgAdbohSD4VZCoFQlwJaqsbNlEf99Ro2RKc6hUz6+UaK12p+mCdPb1ShNU3pcqZ6CdCksrWj",
+	"I7qRrvZTskntuC0FpE91tdug8Nc0cgLeuGOKWutYwzOdo97R/YPe8UHv8Lz3qH/c6/d6f91FmdW4vG5F",
+	"hQMSpjSi0B+/iTKuck+1aOGQ7euPoomd/fFNGd+mMv6DKFagmbsNpWqorlYjMMahVpZE3h8S98tE91v8",
+	"xMashVSTz4p+5LLg2RpI0BXaqrlmhVwC2XjYDTGiszPAqZ06qEODym1SMzjSoQg8wxtdQdaFVup1XeFE",
+	"NN8Wlgntt5OcyObVVhO6+mUAeM0zPhIOM58m63pz4enAtukLJRr+dnu+Yt1fbooX80mnf0QE7HY71RXs",
+	"ISjYaG/668/pRDaqri9JPr8WPCmJ5x1E7Y8kGG5D3C7k5uDiE0iZLOf2EGUcxOrCDLU67Dr3oUlAIRVX",
+	"hBqifaW8Hxd2BPSPS/IJc3owDunvBym3EADSBTJvyvNZBvkjqWHjVELFCn86i5SSJiG8kHsN0JWnd6d7",
+	"ra1PfHtW/q2Y3kImDeHDymhuIsFaU/FbZFlpXwJgRgIX2DejvGaUfw7z+k9tJRd7eY/CO1FIObjWQuaI",
+	"ijPKpYmV8sAk5HCYfOVvZ3SXnWUZG6cZlA526XgBCtLn+EARIMwGuIRAUN2UtT3cKGmMeG/uArS+EDGd",
+	"fmew6PWOR/9fokZmNRfMPgA/CfwDYPDxB4Dh4693g59LVmKFyKhZhNipupnA2GLzPc6V1q8gUeHTHYzy",
+	"Xi1fWZa3hN0ySzGEuQh2KC5+5zfYeZiG87fNm6+IJxqsngRJrlrkV0K7YsyUgg+BQML9M64vfZmpYoex",
+	"Mxb/9OTsxxgCgx5ey7P0UkQe2g5bVSWNvhV2vHMdBMVP8Orqz7Y7npWXbjH/X22bwjFgrN0Rti3Klimn",
+	"lWLypkb5yoScpFKgw+5i2VwWiOoifBu5jNh0lpqBTCHdfCQinxqihTGpnNCN71LwSyGZ5mNhVtf10GGk",
+	"Nzag3Hx5+ykpanX3O2O9kiPghbczYSXXuyyF6syYlAtfgOlAZNoF5fJ2+ieHj06OeydR+c8z/r7Tf3j8",
+	"8OH93kPwUSmXVXf6R/egtgpC1S6GmRpdOorBw/vHD0+KP+GPDw8fHfnfhDQ58NEcH0WdNMmCgjDWALQD",
+	"v0jE3PFqQ+eLvkJlGfwNOujKrjs+DeqFI6S37sFFFhaYg/Qa99z9B4e9hw/vn7ifnYDp9I+wXbvYF1Y2",
+	"XNT5NI/uHx2enITP+IEculdpzP4P9/D3VE5cF47uPzw5vndy7773Fvysubl3vxe8cjTqJU9NefbsL7bx",
+	"uYI0JhrHxwa7OuospN3UeHxr+WjbW93P5Fitt7OBIeDLNKs/i/D8BJ7/UyBl4EOv3lDu1gVxo/HI5QoN",
+	"xpkwebqFzbh0+Zs+WWohDaZiwgWZeA/ZuDMO930/52omzFQs9Kk1I/RdLyx1d5ZAxThKXmDYge5AXk/u",
+	"uv5vZ1F6XEphUoKheFE5VezwqCB52t5WpM58Owif9CCkk0UuMPG32Hc7HwRKzu06tbzBZKnYx//+5tXL",
+	"mm3a5PvAG/bpmxsLrrXyXWclx7gi5pup5Ey+EHUWt8Yt7lPq//QuES1io93rNtOKowe722aiui2Usrn9",
+	"tvq/Zy+e77atXP8KcUg97zPYPtcRgt92iFtHWo/GHeJYT+5iNt+FTv/WfrX5uEgwCdLmwXXJMeHZoVJd",
+	"pmSJ3SwghtMB2jdyLGxKi4GkgDyRO1JxD2QV0SmQpiB6F/kEIpc5Y60CQBE7gwARuUisCJ9x6cgLaQYS",
+	"k9wdAw9c/kHNuGt6XdAqMcIl9UvR9deNnpPNulT+AOipmh8cttw2FsWpq8HzHW8fo8Yl9uyGWHINQEct",
+	"PXHMqJ/8znMhqwAj+OXk6KZ3k8FKbrqgXNxUunzJENc/il2GO7okszwhYiAVC4rpZgPNkfRQmBsYdtxv",
+	"d4oAHxyHsmSl/2i/vHxjZWaZ5kTlxJBw2IusA16mzgT+z6jECOExhMjuRoEphIYMZBUbUhCFVvlBHV0d",
+	"8Sh02ZMU8twhOaI0fxQrQL44x2qVIz1+SJChxbv4zp2NKRZd4qdyhEZIDtnE1H9afBwEuQyUEeSFYEP/",
+	"/Ps/8L/+f/nP//6fQ0KjWrnr6pkERaNUoJsiTO1fpjpEpwLNVcG4GVzRQsP5IhPODfUUCUi1diY90WaR",
+	"0DFa5MDuQtVKi4aBUDOJTwMoKQKBYtJWF9iWT5EBsjVqPyCoQY4koG4AurUnRYp+UF8TQbh92lvWhOEZ",
+	"QZJIh8bJAkUxXn5bHePZ7y4BmeTzTW1PiHfKFbUgttzvYpPzkZhzO2aHEba/AJQKScmkAk4U+0zyfY1Z",
+	"R4t3F3i/juxxZ47OzINtgcDCTad9fMLn7lkoqtc4bG7wj6n2H3dnDRmo+MrbGAJoRwsuXqKgYSwGSK+O",
+	"GZJOEcFzMeGppn74uWRrzJyA2s3LFaQ6tMsSnC1P6nbnToVbrYHfrYUeyMei67xvA2nPaxSKzqI8mB2h",
+	"WabWHnuzKCjufHq0HUpAZgi9jsX7uRgZkXi6GO0knzU3wqMui3oxjJKtAkKJ4nzGSDd9MaLsx7hbp/Jb",
+	"luvDAbiDODzo+2itGkcjdsq4RHaPBvMVoOcA/q4TaAZfXnoiORQ5fAW8YMCHFLQa+cyxhjoduL3AzPAm",
+	"dWqcoFS5P/b+Y3Llbdl69xrsVqeaboIfId1yYTdZySKDzgG2bGOWUhFv/vV3it7roBsHjlMUcr2Cwied",
+	"fucnkWUKwIRlTWYd27Mnj4FxozCXA7u6xMBPkBDxDi3IJky7LI+u2oNqg/cO798EMUMm6K3CZLw0Kqek",
+	"n5EQOPWcUmFB5glPZSUHHQzvoyhsD10RskKCK6Ot89Va7Piog6K2nkSPcsMsVXGSwCstSXwUZmaa5iBm",
+	"pVg2DeW4NBRXSO1mY3Hd/jWcsNJgce/ZjUwPHBYP3HvgHjgB47ZpYnCgTT7R0S2M5yY+lt/b67yrRnno",
+	"soeAEyKmISCP7x/FEXO88vsAU21DH0DfK9MHHG1+7wwUb/m1460/97mxWydHWwzxjXj3GkzOP3mCIvin",
+	"LCjVdE2fueIX70YZ4C2rkDLAGk937lDZ3KB8HBYdTzWwIqdycucOGKDeaA7MumZSgaJOAjqxwQvekVVz",
+	"IbFMJRQb6KPNvK5GQ9RYcaHAg7gKCq64QqqxvgJxdJLlzjOtBhLIJtHT8ATALsMkIBEnd5pMRmL+Dwqw",
+	"kZMH6H9nlRf1MMC/tq9gsomjrnaFa4LvFMS/9JTn2qQCG+RfWEMYQdnWlAWvwBOF0wr4CUYzxG7xPpVX",
+	"qNaEwTIudgXdlIERv1ILWB0cnIYQSGrQdkFnAzJp7GO5QIQhN8zTPBPoy85o0Lky54NbSLSH2Fl5IBhe",
+	"bljOmp/fp6IabKTmK3pPZUnBp+5ZY+EF4G5iWQqUn7gQbk+HfOsOfU5blLyZoipGK+WD0z438gjq7A2u",
+	"b51+5964N3owfCROkkN+9PD4fqfFPP9EbA7VEmS3YmjDhFzAVqma2phw4HYIhbtgh9mXStbpDv5UcJw7",
+	"/ZNDqrrn3Zsm16fJpMR+g2XdZnAHPefkPDuvoZAFznVlK2GahnS4xZCKEfS2H0B9x2z8ToMXtw/ijEo9",
+	"uDaQr78K+gqM2Vu3SfOnICO/tryAb1QWeWCv7c1c3C3rtlxxiiyjLiNyNke2C9bJmqveqpkzkG12Tt/x",
+	"WYR846ZO6s0BTuETStVSkoUEXJKunFRgJS2JkZjIKNYk5Qa6e89JuV/KbfXN7439rmy5Oi507F5U6K4h",
+	"kT+SerhurONPnYwV5NGWJdjexOg1s2m77KnK63IVrmWg3gnmM5An3OzmkidIT8GFaujeYkE6cJoLv9Jd",
+	"j5C0LUUFMevWykmFADUXuYYeDaSvzRI4YNYjIrZelLxlOl+8ZpIjwbSaCbjr8bVDgzsk9PrW5ubuxZNq",
+	"yc1tED77yM39JL5QPTd3z6K0tQbznzI3d5/h5G+5uZ81N3dfqiAXPFltTpCkqjtTQWgICAI7uJFRiiKH",
+	"93rH9qk0A9PXR6tUTj8GNjCWbGUqB7zQXK9NomTXyaGEoX1LobwVkF0ZVMdluLJLlV+2Jl+uhRS73Van",
+	"Pwop71AvV6pzGV/CCuJK7EUJklzC1gykA9eQukfs5k3QvvZo8uQT1mC5ufPjFsJrXvxhH4hZnI0NfHQe",
+	"0udLmn2j9vkq8bN8/VG8KXkEKIP2VMDnkLXnazhCECc3WKwpTUqKIs0hI1C7iu/EHAoVxazT4StCAlQk",
+	"F1fqElGs1uAfSPF+noIGygXkCgogFGLHPZbwlWYzQJSoHIgE4K6QlCUVRpwhvykUiKLydwEAb8TzPBV6",
+	"IMHbifuID0shYyMGOO+1adpsX89xEjfkIrwC5F1S4IddXTPiYpMCix5TCkVLgAde3joJAHrmmNi2K9x0",
+	"c9knq/ithjRlt+9+Bb1V7MKt3vm9g9fQyQU3bRylUQd3lA6fuXdw3Cs9E9yEgSkDm7LS6lHpDawkGxiE",
+	"fXQDu3fssYMugnPVOfvh8Y9Pnv7bT8/+/X8/f/Hy1c+dj7/tIOmf+221XtDjnJzCFShWs8PiduPgbABM",
+	"/CsQ/38UKW7XjhYmEM/0Q0tKajJDK7WFNprgEmS6P7MyWbyHWLVDwTvAgrQyhFDRmSa4OZmOCJWAS3lu",
+	"tckUQ+Nd9kZciZxnA4mdLOIwSrpYURE4J0Y2qFk6FFAE3gryhQlpplWWOIA4nSqHZHeMLaWiqUGJYA95",
+	"DpC2XpPAXSeNvg9kbgA+kVSCCrsfR9YGtR/FG4IEwA7uar6L8Hw3J6rkco1GYm4cMAX75FjlqHYmlblE",
+	"OMW7hTI8ZkNriFC+PA0hsYMH+LOd32eGAmh0F9L3OAEq5cwlzrfrY5MlDCIPZMKN4lzYqipHuVxVQPe3",
+	"UM7h3gQ53RjSd3LWU1Y8ePDgPjBZlKXrOslpG4fJbOrVBARR8ECdteP+vXvHDgMMTBofm74HDeHntje5",
+	"i2m/1VgdbITyVcmt6Lj1+qtN63b6HTN/d1HVaRf//Ps/Ohu03jWneqPS+wPf238L/n1y+mpQELixdtTZ",
+	"hRd193d3ED6iCs8E3qI33vig5Lc+zkQpupYhncQNaFUqig/kAMC+J5XVvI7qChVIoxpDB0PIgSSh7NUW",
+	"O0MqtrnKMlTo1qscislCYuVp25ACHStkcmr1nskFn+HFk1Vo1uAQktShDgpJNBbvbggbWsVcqLEbCU0y",
+	"LbZyHG4un14XXd9CPoWmzx+n3N63u2MC34B5eT2JsQVnQRqUIbkU0sVUCGEMWZSEagE/gIqwBEl9ZqlY",
+	"fBGXkSO1zU8hhjkHMkRPM0Cn5boIkiLo8BsKx/k6tikKMUHo2fagFGPCuBLYe80hH3jjRoEfK+4mwlDx",
+	"WLtTocS/bfdmMaE5clRtjgn5MRgslOM4sVNc3W4r1EeM0/elUNCMv38e0uLNubEnqdPv/OevZwd/5Qd/",
+	"6x086l4c/PZ7Lzo8evjxXztRjeAlWtPHcuSqkilPGzbz/B8AZbqNqFZBqPGpQlo8yzYrGdzmv3ZSeaXS",
+	"EWRvEEQA/JvRosyiYXcksEj6p7drFRrbLsZG7+4eeLIvbrhhsBvia407/VF50SjyRJKn0EnwwxoytLa4",
+	"02PK9vGrjPw0jpPA5T8bDjqqQiMAz15gkdG4SLwJCpBOVZZoTLNwOTUrTWxYqZW+dUL/IOECmgA+/8q3",
+	"QFTDNoRwFN4vzIRxKFBSkVY2zuamy2IoK15PloqRLMmlPHGX4eSpKyTdaEBcbSALFgKMDvlrUcya9PDS",
+	"SzE3pwHdQFThL2AurgRvwW3tYjSlg4VqyL8+kCkUPl0xPsN71vjns/PHPzFSu3fptid2oSc2VGYKizEl",
+	"OuZEGJ5musuep5c0IE9GsEL5DWE72DEsBiMmXhehQpai60eosJ3G+FSRoOInd81zlafsMl2MVQ635lSn",
+	"5bfIKs0LPikR1p487PU+XiNyMU9Ht1uqFENCLcnx8H32Fxz8X2jfJowUwniRZas1SuZagLbSwNe7RLZv",
+	"eECtH/snz7qAGXsCs/Et5eKr8fpwt7uM2G01bI3NCrikrBRFQ79Az6icYYz7Y+E3OQG+LqL0I/yufaou",
+	"3TsURCeRB7Rp+LqHCqChTom8mk3g1gLdrFSHyLBTq2g003M+ApU/zq1egIw67wYM+ehykquFTKzjhDco",
+	"tuFqph1oHncBEiSJIQcLIde4LxDa290QKBij4Fs13T+QpPxP2dCq4HEDBNmJT2+dcCTK4RLAdhHLlLp0",
+	"V16Y3mp705w1YtenUIw3YxKBxrbUAfTwreqAH4vRbaMDaJt9I/P7gyZV2M2wq4j0gbGNRSOAdd5KFDC+",
+	"bZtY5DEQI5jXQDa+TIisLCz9aK3plNyPyJnlA2ntcgyroYz2OMkW4QlObpGpcNNCj3uSD3SQA+lAlQfu",
+	"HR71ogAl1j+OtrpjhJm8CIrb70AxdXJEyVwhn02BpO4fFbe6H29mre9ZqG0rzr6Jsa+oXOJNzDZrnNUQ",
+	"lNdCJP/MzRSp0rgZTRuCLuSoIwmisw1d+ASOC9GCFsQsPBCR9KsGTEwMaQJddlbwEwqmxuXoBCQXUMwh",
+	"xYJMKQi0F2I2xGY5kI8yPtRCGgjUUDUn4EA9ZXEvJkZQjjV47HzxgYRWGQdqR+woRZJid77jUh1Y3WUv",
+	"WkXnQJ4VTIVKaDRViWgVY8+Q+AtxE636vohvqpnKiHdQsrgiQ+IIUyjwdmEgcQJBO4S4UvsWiFLkA7T/",
+	"9NytQTQHTWr7OW3YRKEigh9X9p8pfaQwliMwPt2FKtrU/XA4jrFzyvOky16q8hyQBcqzLNBMsMLFDFNO",
+	"HU9At/lcvfKUnToCRaq5T7l6PhEPeTN54kgnbL8H0jFQQF8W0qSZi969dbfL4FX4bBUoJmdHjzPutovd",
+	"dzzVkHYNvJJUQTTgcS0x07JMjE1Y8d9g4XDiiHVF/VXm7pHYKFOjS5frMJB4ca6RrAiRbbhZfU+5FWt4",
+	"IMYLjZxocc6NuMjQtaWoppsC5ZiQEoD1xphHSXsmGkhPSKODItGwXsjKCuyOEZFmylUA4qe+nvoQIgXZ",
+	"M0jCwbgpEfCogYQBBMFYE9RIBbnhptCU891ZXAVWxXQKPPUPoQ2GK3AHRTa2m8ZBEBDQNqV0FeDU1Zci",
+	"Idgh9MK6UDn40I5DucSQZOcPeUIbEz7nyV7ii+ApBfZRyexojwZGnSJM2/5+YLY0WSs9/I1MMvpXYS/h",
+	"d+pIuDXQN18VK9xu9ucHxw9ODh8enewSyPylmOJbRrt9nUbqteY/2m6HfSYL1t+3fDVh2WuZs9+geF9L",
+	"kBXM39JlWWDtBp559U5sx2BDPcR6NxA7G/OhQlurHHhFzAoFL21vMz4p5021Zy8N5BoUC7ud7KXHftS7",
+	"ujMQln32Y+dTIjFKa1SrOe5Yf6mGfKfvQwdRU13yjE8KAhotAOdcUTCHpGC8bughbXDYFjCXQVsnAdNw",
+	"r5U+uIoEuWHvg679FhGs5ObcDs/DrbGpOgs99sfIQ/pzx0sQQ9Ii4baVsXuNlDRI6sJ4axHUdgYCon+A",
+	"T3PvVEZBzYAy844jLZupq82UZQP5xkriasUXx+2KpTfSmYhPmRRY2wWuvhgVvkVXF5HZDr4YZP5CdZgi",
+	"6AD/h1EYupSL4PaKZ0uAzYQRHu9P0fkDAiD0SoMWR0WNMWycwiilLuBvae7qjEAsCRh0ZVIlDhADSede",
+	"oxhAnAqLl9zrNPIW0Zm3v1N4CWDpSDhM3++yf1NM0S1pHFjoWOLiTDolWw0R2BnQJs0yR2XUGCYo3i8K",
+	"m4Bi1QPpnlYL+80LYJSPT30u2JinmbpydSzgVjLhhkf+2hTuO9OJdAl2j4FsjkaKJLlx4KHEdulyYvZE",
+	"oE7CpqntPdKvB89e0N/jNlKOFwV59Frs6Q8h1rTYMp6ZCUugtAA2Sedsq0xe4eMN6NJKL8oxHl9TpKiy",
+	"YjdIgUK1p6u1XFo6K9f+x1q1nX7H+rgH9OcG+Ot2pszmB1/w9z+AM7jFs2/5dm0+C9zaPVhTQpYvkoVM",
+	"Sl7wTdzqX39rcKsb7aFQmt9OV7bLprtONZTA3mthV0YiXbAa1/fh8K+dqKWySvGVw4/VaT26KWtuITK2",
+	"KxNRs/J4s0L4AwcTHm0zJr890aUlct0tpgOl5TlqKnzr/rZvvVqYV+PX9nt/CIzXTSxZ+25TKYXParkG",
+	"ccWNMYYCdxAGQMqRhLMa/e5ULbEeAlExRkUhgtjxPA5knQQqLOHjWMQ1UqN/UWwrP/sZ/BriFaX1rvEw",
+	"lqoUBaS4jRy4m8tq2YHVSNVbwhA7BQL8nG9HmvstEPBHCgQ0iaFroij2Lk4xO7lVlr7xfLnlgqrosEJU",
+	"wLvrSvokFYm3nd4l0kwrJYubEl+TUg/kG5FfifzgjZCGPbmy3YfihIscb9z7YY2GkNY2uDiGYANkUi9V",
+	"fqkLbwjae6MW+UhAeZhhrpYa6M7t6+gXjxZ5xg5eok/8gQn7CvsA/ij7wD4M5IeDgwP/P/uIL0nLPuBN",
+	"LVT/R2fL8ag0RlsQTZvKoGhtZB10629nqRTsA+b9BTe6RdEUziZ8HrGFzITWjLPYeeIOrtFl2LsRX0ym",
+	"5mAxt/0ruf0RKzvNH9iZy2IPnET4TyEJiEHp6y63HeaszPNezq2HS3TsEBWxQXfTevHYP9/vDywOnZKG",
+	"7r328B3bqTHXprghTxFNIfI+9mekZoLUdKqrHnn1Q7hPlRYhFX4uEFlL/RR5rnLbC4xXLHIRsQxTfErQ",
+	"AOmoBKAQ0Idw1gRk+H9ARMZIzaDKPXaUY6lT2olTIR2iJBcwWLe3jUL1P1Y5O7znaQNsk8jDgxt2uDC+",
+	"xwgPZzFWcXr19OmbJ+fdZy8fn71+eXb+7NXLmGYMAVJ2CuEVLYQsB6Q8Z8FAhiEN9t15UbsXAO9pJkoF",
+	"GIPy+t3vyVQJS5yOFhjFwXXKXNTNioP4OdfmAA7uwbMfY5e57U4uSxThUWZaZBBjtBPotudQTJHTqCQ2",
+	"AOqCVEheaAwkrgMVhj33hYDZMpWaQXSqHIkM96ZP4SOsUwsgf7iC7Lx6bl9jPMq26cWsHwnalXRoQvy8",
+	"8ftsICHvmQSfP2ARCdylWmQJYpg0TxOqODZFJBIb2mUfLTCY+gsAkIpAEmyuCAE8PCtHT0u3dUvJ0EaC",
+	"uKCfuNbIoi/D3RBaxCUtakoXgUXWGFek/IYlz5MCUsfgMpBOBAyj35DdEBZo87uTQP9R8zJFLF4EphHS",
+	"DmMSJvJWAC83sTGqnEr6Ao9FFDJ/UDklIhbBVp2dAR0bSA8NwrDndGHs/l9KhNtZ6YV8JQXiCpamyx4r",
+	"Ka1KAgFcpI7SBiySKe3J0wQYC8+ob9Dwy+IqGaCLjsLEDjedCZxB6ZrOlBb+ftd2AS4FXs3tsGGraioS",
+	"zPhMWek2FRDDTolSBUzfoVgp7HGaI7qtdn7s8cwUT1rCuPit/QZyrXmBDKLu+uEUqeAqEovqt8DEpLcR",
+	"/90lwlkLF+ONAAkXrIhgO+67iTKw6GdpbK1cCfd7UWeWSv/velh4syNoxHtzFzpzUBilpVgrGIeBG9iB",
+	"ovVp0mcnh91q/BLSie2hp+UcSGvR9dnvA5r7AZRKGbiA4aDTH2BIctCJBoW/CL+jxwh/0OLdoNPvRYMg",
+	"GgnPNMVEB52P23TRW2xBJwO7bQAu7CAM2MIXa+3Zr3XKjml1HRrdTpzZiOCngVkAapUv+YrhKSd5+i0w",
+	"+bUGJr88L/kNWsqfN8wI/bVuaBufUEkP2yepyn+iRosZyc9FnnX6nbsQ9KIxNPNBRMDxErHEZ1bIhIwO",
+	"Ip84RaC4tXLbbtpDviGYp7qs9xXOyvlXulQit1uufYVBtTVteVRDhMZBkSJrvXCPEAjbLeA59XZf8Eua",
+	"D4aMbcALhSxQ3QqnUtP7WAsB3vWpbcUtuTN9KivlwEHI/P/xt4//LwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
