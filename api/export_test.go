@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -97,3 +98,15 @@ func Canonical(handler http.Handler, r *http.Request, body []byte) (target strin
 	}
 	return rewritten.URL.RequestURI(), x.body, true, operation.checkQuery(rewritten.URL.RawQuery)
 }
+
+// Strangers counts requests without a valid token.
+type Strangers struct{ strangers }
+
+// NewStrangers returns one that knows nobody.
+func NewStrangers() *Strangers { return new(Strangers) }
+
+// Failed counts one.
+func (s *Strangers) Failed(remote string, now time.Time) time.Duration { return s.failed(remote, now) }
+
+// Known is how many addresses are known.
+func (s *Strangers) Known() int { return len(s.paid) }

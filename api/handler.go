@@ -39,6 +39,7 @@ type server struct {
 	buffers   sync.Pool // *[]byte, for bodies
 	answers   sync.Pool // *[]byte
 	reading   budget    // of the buffers that are in use
+	strangers strangers
 
 	// The values of headers that answers have. They are shared and never modified.
 	noStore, noSniff, noReferrer, jsonType, challenge, closing []string
@@ -156,7 +157,7 @@ func (s *server) admit(x *exchange, r *http.Request) (*http.Request, error) {
 			if r.ContentLength != 0 {
 				x.hangUp() // what a stranger has to say is not read
 			}
-			return nil, err
+			return nil, s.turnAway(r, err)
 		}
 	}
 	if err := s.readBody(x, r); err != nil {

@@ -48,6 +48,7 @@ func TestOperations(t *testing.T) {
 	t.Run("quotas", func(t *testing.T) {
 		t.Parallel()
 		newWorld(t, c, service.Limits{}, apitest.HTTP(api.Config{Authenticate: true})).quotaRefusals()
+		newWorld(t, c, service.Limits{}, apitest.HTTP(api.Config{Authenticate: true})).strangersRefused()
 	})
 	t.Run("timeouts", func(t *testing.T) {
 		t.Parallel()

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/topiq/topiq/fault"
 )
 
@@ -25,6 +27,7 @@ type Broker struct {
 	positions *positionCache
 	waiters   *quota
 	tokens    *tokenCache
+	streaming *semaphore.Weighted // what streams were given, in bytes
 
 	commits   *lanes[produceJob, AppendResult]
 	moves     *lanes[moveJob, MoveResult]
@@ -64,6 +67,7 @@ func NewBroker(store Store, config Config) *Broker {
 	b.measured, _ = store.(Measured)
 	b.store = &recognizing{Store: store, newToken: config.NewToken, renewed: b.renewed}
 	b.tokens = &tokenCache{load: b.loadTokens}
+	b.streaming = semaphore.NewWeighted(config.Limits.StreamBytes)
 	queue := func(requests int) *quota {
 		return &quota{requests: requests, bytes: config.Limits.QueueBytes}
 	}

@@ -32,6 +32,9 @@ type Limits struct {
 	QueueBytes    int64
 	// TailBytes bounds the messages kept in memory near the ends of topics. 64 MiB.
 	TailBytes int64
+	// StreamBytes bounds the messages that streams were given and that have not gone out yet, all together: a
+	// stream that has something to tell waits for its share. 64 MiB.
+	StreamBytes int64
 	// ListEntries bounds one page of a list; the default is for callers that do not say.
 	// 10,000 (default 100).
 	ListEntries, DefaultListEntries int
@@ -50,7 +53,7 @@ func DefaultLimits() Limits {
 		HeaderEntries: 32, HeaderBytes: 8 << 10,
 		ReadMessages: 10_000, DefaultReadMessages: 100, ReadBytes: 8 << 20, DefaultReadBytes: 4 << 20,
 		Wait: 60 * time.Second, Waiters: 20_000,
-		QueueRequests: 20_000, QueueBytes: 64 << 20, TailBytes: 64 << 20,
+		QueueRequests: 20_000, QueueBytes: 64 << 20, TailBytes: 64 << 20, StreamBytes: 64 << 20,
 		ListEntries: 10_000, DefaultListEntries: 100,
 	}
 }
@@ -71,6 +74,7 @@ func (l *Limits) withDefaults() Limits {
 	orDefault(&set.QueueRequests, d.QueueRequests)
 	orDefault(&set.QueueBytes, d.QueueBytes)
 	orDefault(&set.TailBytes, d.TailBytes)
+	orDefault(&set.StreamBytes, max(d.StreamBytes, set.largestShare()))
 	orDefault(&set.ListEntries, d.ListEntries)
 	orDefault(&set.DefaultListEntries, min(d.DefaultListEntries, set.ListEntries))
 	return set
@@ -85,11 +89,17 @@ func (l *Limits) Validate() error {
 		return fmt.Errorf("a message may have %d bytes but a request only %d: raise request bytes", l.MessageBytes, l.RequestBytes)
 	case requestSize(l.Messages, l.RequestBytes) > l.QueueBytes:
 		return fmt.Errorf("the commit queue holds %d bytes, less than one request may need: raise queue bytes or lower request bytes", l.QueueBytes)
+	case l.StreamBytes < l.largestShare():
+		return fmt.Errorf("streams may hold %d bytes together, less than one message may need: raise stream bytes or lower message bytes",
+			l.StreamBytes)
 	case l.DefaultReadMessages > l.ReadMessages, l.DefaultReadBytes > l.ReadBytes, l.DefaultListEntries > l.ListEntries:
 		return errors.New("a default of an answer is above its maximum")
 	}
 	return nil
 }
+
+// largestShare is the most that one stream is given at a time: a page, or one message.
+func (l *Limits) largestShare() int64 { return max(streamBytes, l.MessageBytes+l.HeaderBytes) }
 
 // requestSize is what a produce request counts for in the commit queue.
 func requestSize(messages int, payload int64) int64 { return 256 + 64*int64(messages) + payload }

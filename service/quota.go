@@ -207,14 +207,9 @@ func mayGive(ctx context.Context) (*pace, error) {
 
 // gave counts messages that were given.
 func (p *pace) gave(messages []Message) {
-	if p == nil {
-		return
+	if p != nil {
+		p.charge(time.Now(), messageBytes(messages))
 	}
-	var size int64
-	for i := range messages {
-		size += messages[i].Size()
-	}
-	p.charge(time.Now(), size)
 }
 
 // refusedByQuota counts refusals, and returns the error as it is.

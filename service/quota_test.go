@@ -191,7 +191,6 @@ func TestRefusedSeqIsNotTaken(t *testing.T) {
 func TestStreamIsPaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const page = 64 << 10
 		f := newFixture(t)
 		for range 4 {
 			wantErr(t, "produce", f.sendBytes(t.Context(), page), nil)

@@ -63,6 +63,8 @@ type Stream struct {
 	// looked at anew.
 	view     view
 	lookedAt time.Time
+	// share is how much of what all streams may be given this one has, need how much it takes the next time.
+	share, need int64
 	// atEnd says that the end which view shows was told: nothing is left but to wait for news of it.
 	atEnd bool
 }
@@ -84,6 +86,7 @@ func (b *Broker) Stream(ctx context.Context, r StreamRequest) (*Stream, error) {
 	}
 	s := &Stream{
 		broker: b, topic: r.Topic, incarnation: r.Incarnation, next: r.Offset, pace: grantIn(ctx).paceOf(),
+		need: streamBytes,
 	}
 	err = s.look(ctx)
 	if err == nil {
@@ -102,13 +105,15 @@ func (b *Broker) Stream(ctx context.Context, r StreamRequest) (*Stream, error) {
 // Close ends the stream.
 func (s *Stream) Close() {
 	s.forget()
+	s.giveBack()
 	s.broker.waiters.give(0)
 }
 
 // Incarnation is that of the topic, and of everything that the stream tells.
 func (s *Stream) Incarnation() string { return s.incarnation }
 
-// Next returns what comes next, and waits for it, for at most wait. With an error the stream has ended:
+// Next returns what comes next, and waits for it, for at most wait. What it returned before has gone out by then: it
+// makes room for what others are given. With an error the stream has ended:
 // topic_not_found, incarnation_changed, offset_out_of_range, internal, overloaded, or unavailable, also
 // when the broker shuts down or ctx ends.
 func (s *Stream) Next(ctx context.Context, wait time.Duration) (StreamEvent, error) {
@@ -117,9 +122,11 @@ func (s *Stream) Next(ctx context.Context, wait time.Duration) (StreamEvent, err
 		return StreamEvent{}, err
 	}
 	defer b.leave()
+	s.giveBack()
 	for {
 		// A stream is not refused for what its token has had: it waits, and gets no more meanwhile.
 		if owed := s.pace.owed(time.Now()); owed > 0 {
+			s.giveBack()
 			if err := b.rest(ctx, min(owed, wait)); err != nil || owed >= wait {
 				return StreamEvent{}, err
 			}
@@ -128,10 +135,24 @@ func (s *Stream) Next(ctx context.Context, wait time.Duration) (StreamEvent, err
 		if err := s.look(ctx); err != nil {
 			return StreamEvent{}, err
 		}
+		if s.share == 0 && s.next < s.view.head.Next {
+			waited, ok, err := s.take(ctx, wait)
+			if err != nil || !ok {
+				return StreamEvent{}, err
+			}
+			if wait -= waited; waited > 0 {
+				continue // what was looked at is old by now
+			}
+		}
 		event, err := s.step(ctx)
+		if errors.Is(err, errShare) {
+			s.giveBack()
+			continue
+		}
 		if err != nil || event.Kind != StreamIdle {
 			return event, err
 		}
+		s.giveBack()
 		left, err := b.doze(ctx, s.view, wait)
 		if err != nil {
 			return StreamEvent{}, err
@@ -205,6 +226,9 @@ func (s *Stream) step(ctx context.Context) (StreamEvent, error) {
 		messages, err := s.broker.fetch(ctx, s.view, cursor{s.next, window})
 		if err != nil {
 			return s.refused(err) // it may have been trimmed since it was looked at
+		}
+		if err := s.fits(messages); err != nil {
+			return StreamEvent{}, err
 		}
 		s.pace.gave(messages)
 		s.next += Offset(len(messages))

@@ -81,7 +81,7 @@ func TestDefaultLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := service.DefaultLimits()
-	want.TailBytes = 0 // no limit of the contract
+	want.TailBytes, want.StreamBytes = 0, 0 // no limits of the contract
 	if got := flags.service(); got != want {
 		t.Errorf("the flags say %+v\nthe broker    %+v", got, want)
 	}

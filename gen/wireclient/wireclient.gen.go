@@ -4155,6 +4155,11 @@ type SetOffsetReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// SetOffsetReply429Headers the declared response headers of an HTTP 429 response for SetOffset
+type SetOffsetReply429Headers struct {
+	RetryAfter *string
+}
+
 // SetOffsetReply503Headers the declared response headers of an HTTP 503 response for SetOffset
 type SetOffsetReply503Headers struct {
 	RetryAfter *string
@@ -4185,6 +4190,8 @@ type SetOffsetReply struct {
 	JSON416 *OffsetOutOfRange
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4193,6 +4200,8 @@ type SetOffsetReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *SetOffsetReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SetOffsetReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *SetOffsetReply503Headers
 }
@@ -4252,6 +4261,11 @@ func (r SetOffsetReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
 }
 
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r SetOffsetReply) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
 func (r SetOffsetReply) GetJSON500() *Internal {
 	return r.JSON500
@@ -4301,6 +4315,11 @@ type DescribeConsumerReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// DescribeConsumerReply429Headers the declared response headers of an HTTP 429 response for DescribeConsumer
+type DescribeConsumerReply429Headers struct {
+	RetryAfter *string
+}
+
 // DescribeConsumerReply503Headers the declared response headers of an HTTP 503 response for DescribeConsumer
 type DescribeConsumerReply503Headers struct {
 	RetryAfter *string
@@ -4321,12 +4340,16 @@ type DescribeConsumerReply struct {
 	JSON404 *ConsumerNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DescribeConsumerReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *DescribeConsumerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DescribeConsumerReply503Headers
 }
@@ -4359,6 +4382,11 @@ func (r DescribeConsumerReply) GetJSON404() *ConsumerNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r DescribeConsumerReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r DescribeConsumerReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4405,6 +4433,11 @@ type UnregisterConsumerReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// UnregisterConsumerReply429Headers the declared response headers of an HTTP 429 response for UnregisterConsumer
+type UnregisterConsumerReply429Headers struct {
+	RetryAfter *string
+}
+
 // UnregisterConsumerReply503Headers the declared response headers of an HTTP 503 response for UnregisterConsumer
 type UnregisterConsumerReply503Headers struct {
 	RetryAfter *string
@@ -4431,6 +4464,8 @@ type UnregisterConsumerReply struct {
 	JSON415 *UnsupportedMediaType
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4439,6 +4474,8 @@ type UnregisterConsumerReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *UnregisterConsumerReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *UnregisterConsumerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UnregisterConsumerReply503Headers
 }
@@ -4486,6 +4523,11 @@ func (r UnregisterConsumerReply) GetJSON415() *UnsupportedMediaType {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r UnregisterConsumerReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r UnregisterConsumerReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4606,6 +4648,11 @@ type InfoReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// InfoReply429Headers the declared response headers of an HTTP 429 response for Info
+type InfoReply429Headers struct {
+	RetryAfter *string
+}
+
 // InfoReply503Headers the declared response headers of an HTTP 503 response for Info
 type InfoReply503Headers struct {
 	RetryAfter *string
@@ -4624,12 +4671,16 @@ type InfoReply struct {
 	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *InfoReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *InfoReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *InfoReply503Headers
 }
@@ -4657,6 +4708,11 @@ func (r InfoReply) GetJSON403() *CrossOrigin {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r InfoReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r InfoReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4703,6 +4759,11 @@ type MetricsReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// MetricsReply429Headers the declared response headers of an HTTP 429 response for Metrics
+type MetricsReply429Headers struct {
+	RetryAfter *string
+}
+
 // MetricsReply503Headers the declared response headers of an HTTP 503 response for Metrics
 type MetricsReply503Headers struct {
 	RetryAfter *string
@@ -4719,12 +4780,16 @@ type MetricsReply struct {
 	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *MetricsReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *MetricsReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *MetricsReply503Headers
 }
@@ -4747,6 +4812,11 @@ func (r MetricsReply) GetJSON403() *CrossOrigin {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r MetricsReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r MetricsReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4793,6 +4863,11 @@ type CountProducedReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// CountProducedReply429Headers the declared response headers of an HTTP 429 response for CountProduced
+type CountProducedReply429Headers struct {
+	RetryAfter *string
+}
+
 // CountProducedReply503Headers the declared response headers of an HTTP 503 response for CountProduced
 type CountProducedReply503Headers struct {
 	RetryAfter *string
@@ -4813,12 +4888,16 @@ type CountProducedReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CountProducedReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CountProducedReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CountProducedReply503Headers
 }
@@ -4851,6 +4930,11 @@ func (r CountProducedReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r CountProducedReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CountProducedReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5210,6 +5294,11 @@ type DescribeProducerReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// DescribeProducerReply429Headers the declared response headers of an HTTP 429 response for DescribeProducer
+type DescribeProducerReply429Headers struct {
+	RetryAfter *string
+}
+
 // DescribeProducerReply503Headers the declared response headers of an HTTP 503 response for DescribeProducer
 type DescribeProducerReply503Headers struct {
 	RetryAfter *string
@@ -5230,6 +5319,8 @@ type DescribeProducerReply struct {
 	JSON404 *ProducerNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5238,6 +5329,8 @@ type DescribeProducerReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DescribeProducerReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *DescribeProducerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DescribeProducerReply503Headers
 }
@@ -5270,6 +5363,11 @@ func (r DescribeProducerReply) GetJSON404() *ProducerNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r DescribeProducerReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r DescribeProducerReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5321,6 +5419,11 @@ type UnregisterProducerReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// UnregisterProducerReply429Headers the declared response headers of an HTTP 429 response for UnregisterProducer
+type UnregisterProducerReply429Headers struct {
+	RetryAfter *string
+}
+
 // UnregisterProducerReply503Headers the declared response headers of an HTTP 503 response for UnregisterProducer
 type UnregisterProducerReply503Headers struct {
 	RetryAfter *string
@@ -5347,6 +5450,8 @@ type UnregisterProducerReply struct {
 	JSON415 *UnsupportedMediaType
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5355,6 +5460,8 @@ type UnregisterProducerReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *UnregisterProducerReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *UnregisterProducerReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UnregisterProducerReply503Headers
 }
@@ -5402,6 +5509,11 @@ func (r UnregisterProducerReply) GetJSON415() *UnsupportedMediaType {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r UnregisterProducerReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r UnregisterProducerReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5536,6 +5648,11 @@ type CountUnreadReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// CountUnreadReply429Headers the declared response headers of an HTTP 429 response for CountUnread
+type CountUnreadReply429Headers struct {
+	RetryAfter *string
+}
+
 // CountUnreadReply503Headers the declared response headers of an HTTP 503 response for CountUnread
 type CountUnreadReply503Headers struct {
 	RetryAfter *string
@@ -5556,12 +5673,16 @@ type CountUnreadReply struct {
 	JSON404 *ConsumerNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CountUnreadReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CountUnreadReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CountUnreadReply503Headers
 }
@@ -5594,6 +5715,11 @@ func (r CountUnreadReply) GetJSON404() *ConsumerNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r CountUnreadReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CountUnreadReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5640,6 +5766,11 @@ type ListTokensReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// ListTokensReply429Headers the declared response headers of an HTTP 429 response for ListTokens
+type ListTokensReply429Headers struct {
+	RetryAfter *string
+}
+
 // ListTokensReply503Headers the declared response headers of an HTTP 503 response for ListTokens
 type ListTokensReply503Headers struct {
 	RetryAfter *string
@@ -5658,12 +5789,16 @@ type ListTokensReply struct {
 	JSON403 *Forbidden
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListTokensReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListTokensReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ListTokensReply503Headers
 }
@@ -5691,6 +5826,11 @@ func (r ListTokensReply) GetJSON403() *Forbidden {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r ListTokensReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListTokensReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5737,6 +5877,11 @@ type CreateTokenReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// CreateTokenReply429Headers the declared response headers of an HTTP 429 response for CreateToken
+type CreateTokenReply429Headers struct {
+	RetryAfter *string
+}
+
 // CreateTokenReply503Headers the declared response headers of an HTTP 503 response for CreateToken
 type CreateTokenReply503Headers struct {
 	RetryAfter *string
@@ -5761,6 +5906,8 @@ type CreateTokenReply struct {
 	JSON415 *UnsupportedMediaType
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5769,6 +5916,8 @@ type CreateTokenReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CreateTokenReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateTokenReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateTokenReply503Headers
 }
@@ -5811,6 +5960,11 @@ func (r CreateTokenReply) GetJSON415() *UnsupportedMediaType {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r CreateTokenReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateTokenReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5862,6 +6016,11 @@ type RevokeTokenReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// RevokeTokenReply429Headers the declared response headers of an HTTP 429 response for RevokeToken
+type RevokeTokenReply429Headers struct {
+	RetryAfter *string
+}
+
 // RevokeTokenReply503Headers the declared response headers of an HTTP 503 response for RevokeToken
 type RevokeTokenReply503Headers struct {
 	RetryAfter *string
@@ -5882,6 +6041,8 @@ type RevokeTokenReply struct {
 	JSON404 *NotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5890,6 +6051,8 @@ type RevokeTokenReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RevokeTokenReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeTokenReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RevokeTokenReply503Headers
 }
@@ -5922,6 +6085,11 @@ func (r RevokeTokenReply) GetJSON404() *NotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r RevokeTokenReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeTokenReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5973,6 +6141,11 @@ type ListTopicsReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// ListTopicsReply429Headers the declared response headers of an HTTP 429 response for ListTopics
+type ListTopicsReply429Headers struct {
+	RetryAfter *string
+}
+
 // ListTopicsReply503Headers the declared response headers of an HTTP 503 response for ListTopics
 type ListTopicsReply503Headers struct {
 	RetryAfter *string
@@ -5991,12 +6164,16 @@ type ListTopicsReply struct {
 	JSON403 *CrossOrigin
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListTopicsReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListTopicsReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ListTopicsReply503Headers
 }
@@ -6024,6 +6201,11 @@ func (r ListTopicsReply) GetJSON403() *CrossOrigin {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r ListTopicsReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListTopicsReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6216,6 +6398,11 @@ type DeleteTopicReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// DeleteTopicReply429Headers the declared response headers of an HTTP 429 response for DeleteTopic
+type DeleteTopicReply429Headers struct {
+	RetryAfter *string
+}
+
 // DeleteTopicReply503Headers the declared response headers of an HTTP 503 response for DeleteTopic
 type DeleteTopicReply503Headers struct {
 	RetryAfter *string
@@ -6236,6 +6423,8 @@ type DeleteTopicReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -6244,6 +6433,8 @@ type DeleteTopicReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DeleteTopicReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *DeleteTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DeleteTopicReply503Headers
 }
@@ -6276,6 +6467,11 @@ func (r DeleteTopicReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r DeleteTopicReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r DeleteTopicReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6327,6 +6523,11 @@ type DescribeTopicReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// DescribeTopicReply429Headers the declared response headers of an HTTP 429 response for DescribeTopic
+type DescribeTopicReply429Headers struct {
+	RetryAfter *string
+}
+
 // DescribeTopicReply503Headers the declared response headers of an HTTP 503 response for DescribeTopic
 type DescribeTopicReply503Headers struct {
 	RetryAfter *string
@@ -6347,12 +6548,16 @@ type DescribeTopicReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DescribeTopicReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *DescribeTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DescribeTopicReply503Headers
 }
@@ -6385,6 +6590,11 @@ func (r DescribeTopicReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r DescribeTopicReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r DescribeTopicReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6431,6 +6641,11 @@ type UpdateTopicReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// UpdateTopicReply429Headers the declared response headers of an HTTP 429 response for UpdateTopic
+type UpdateTopicReply429Headers struct {
+	RetryAfter *string
+}
+
 // UpdateTopicReply503Headers the declared response headers of an HTTP 503 response for UpdateTopic
 type UpdateTopicReply503Headers struct {
 	RetryAfter *string
@@ -6457,6 +6672,8 @@ type UpdateTopicReply struct {
 	JSON415 *UnsupportedMediaType
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -6465,6 +6682,8 @@ type UpdateTopicReply struct {
 	JSON507 *StorageFull
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *UpdateTopicReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *UpdateTopicReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UpdateTopicReply503Headers
 }
@@ -6512,6 +6731,11 @@ func (r UpdateTopicReply) GetJSON415() *UnsupportedMediaType {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r UpdateTopicReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r UpdateTopicReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6563,6 +6787,11 @@ type ListConsumersReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// ListConsumersReply429Headers the declared response headers of an HTTP 429 response for ListConsumers
+type ListConsumersReply429Headers struct {
+	RetryAfter *string
+}
+
 // ListConsumersReply503Headers the declared response headers of an HTTP 503 response for ListConsumers
 type ListConsumersReply503Headers struct {
 	RetryAfter *string
@@ -6583,12 +6812,16 @@ type ListConsumersReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListConsumersReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListConsumersReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ListConsumersReply503Headers
 }
@@ -6621,6 +6854,11 @@ func (r ListConsumersReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r ListConsumersReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListConsumersReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6806,6 +7044,11 @@ type ListProducersReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// ListProducersReply429Headers the declared response headers of an HTTP 429 response for ListProducers
+type ListProducersReply429Headers struct {
+	RetryAfter *string
+}
+
 // ListProducersReply503Headers the declared response headers of an HTTP 503 response for ListProducers
 type ListProducersReply503Headers struct {
 	RetryAfter *string
@@ -6826,12 +7069,16 @@ type ListProducersReply struct {
 	JSON404 *TopicNotFound
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListProducersReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListProducersReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ListProducersReply503Headers
 }
@@ -6864,6 +7111,11 @@ func (r ListProducersReply) GetJSON404() *TopicNotFound {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r ListProducersReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListProducersReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6910,6 +7162,11 @@ type StreamMessagesReply401Headers struct {
 	WWWAuthenticate *string
 }
 
+// StreamMessagesReply429Headers the declared response headers of an HTTP 429 response for StreamMessages
+type StreamMessagesReply429Headers struct {
+	RetryAfter *string
+}
+
 // StreamMessagesReply503Headers the declared response headers of an HTTP 503 response for StreamMessages
 type StreamMessagesReply503Headers struct {
 	RetryAfter *string
@@ -6934,12 +7191,16 @@ type StreamMessagesReply struct {
 	JSON416 *OffsetOutOfRange
 	// JSON421 the response for an HTTP 421 `application/json` response
 	JSON421 *HostNotAllowed
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *ReadUnavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *StreamMessagesReply401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *StreamMessagesReply429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *StreamMessagesReply503Headers
 }
@@ -6982,6 +7243,11 @@ func (r StreamMessagesReply) GetJSON416() *OffsetOutOfRange {
 // GetJSON421 returns the response for an HTTP 421 `application/json` response
 func (r StreamMessagesReply) GetJSON421() *HostNotAllowed {
 	return r.JSON421
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r StreamMessagesReply) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -8388,6 +8654,13 @@ func ParseSetOffsetReply(rsp *http.Response) (*SetOffsetReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8422,6 +8695,16 @@ func ParseSetOffsetReply(rsp *http.Response) (*SetOffsetReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers SetOffsetReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers SetOffsetReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8493,6 +8776,13 @@ func ParseDescribeConsumerReply(rsp *http.Response) (*DescribeConsumerReply, err
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8520,6 +8810,16 @@ func ParseDescribeConsumerReply(rsp *http.Response) (*DescribeConsumerReply, err
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers DescribeConsumerReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DescribeConsumerReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8612,6 +8912,13 @@ func ParseUnregisterConsumerReply(rsp *http.Response) (*UnregisterConsumerReply,
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8646,6 +8953,16 @@ func ParseUnregisterConsumerReply(rsp *http.Response) (*UnregisterConsumerReply,
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers UnregisterConsumerReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers UnregisterConsumerReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8764,6 +9081,13 @@ func ParseInfoReply(rsp *http.Response) (*InfoReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8791,6 +9115,16 @@ func ParseInfoReply(rsp *http.Response) (*InfoReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers InfoReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers InfoReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8848,6 +9182,13 @@ func ParseMetricsReply(rsp *http.Response) (*MetricsReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8875,6 +9216,16 @@ func ParseMetricsReply(rsp *http.Response) (*MetricsReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers MetricsReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers MetricsReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8946,6 +9297,13 @@ func ParseCountProducedReply(rsp *http.Response) (*CountProducedReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8973,6 +9331,16 @@ func ParseCountProducedReply(rsp *http.Response) (*CountProducedReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers CountProducedReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CountProducedReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9351,6 +9719,13 @@ func ParseDescribeProducerReply(rsp *http.Response) (*DescribeProducerReply, err
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9385,6 +9760,16 @@ func ParseDescribeProducerReply(rsp *http.Response) (*DescribeProducerReply, err
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers DescribeProducerReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DescribeProducerReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9477,6 +9862,13 @@ func ParseUnregisterProducerReply(rsp *http.Response) (*UnregisterProducerReply,
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9511,6 +9903,16 @@ func ParseUnregisterProducerReply(rsp *http.Response) (*UnregisterProducerReply,
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers UnregisterProducerReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers UnregisterProducerReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9656,6 +10058,13 @@ func ParseCountUnreadReply(rsp *http.Response) (*CountUnreadReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9683,6 +10092,16 @@ func ParseCountUnreadReply(rsp *http.Response) (*CountUnreadReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers CountUnreadReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CountUnreadReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9747,6 +10166,13 @@ func ParseListTokensReply(rsp *http.Response) (*ListTokensReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9774,6 +10200,16 @@ func ParseListTokensReply(rsp *http.Response) (*ListTokensReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListTokensReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListTokensReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9859,6 +10295,13 @@ func ParseCreateTokenReply(rsp *http.Response) (*CreateTokenReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9893,6 +10336,16 @@ func ParseCreateTokenReply(rsp *http.Response) (*CreateTokenReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateTokenReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateTokenReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -9964,6 +10417,13 @@ func ParseRevokeTokenReply(rsp *http.Response) (*RevokeTokenReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9998,6 +10458,16 @@ func ParseRevokeTokenReply(rsp *http.Response) (*RevokeTokenReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeTokenReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers RevokeTokenReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10062,6 +10532,13 @@ func ParseListTopicsReply(rsp *http.Response) (*ListTopicsReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10089,6 +10566,16 @@ func ParseListTopicsReply(rsp *http.Response) (*ListTopicsReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListTopicsReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListTopicsReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10303,6 +10790,13 @@ func ParseDeleteTopicReply(rsp *http.Response) (*DeleteTopicReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10337,6 +10831,16 @@ func ParseDeleteTopicReply(rsp *http.Response) (*DeleteTopicReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers DeleteTopicReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DeleteTopicReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10408,6 +10912,13 @@ func ParseDescribeTopicReply(rsp *http.Response) (*DescribeTopicReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10435,6 +10946,16 @@ func ParseDescribeTopicReply(rsp *http.Response) (*DescribeTopicReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers DescribeTopicReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DescribeTopicReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10527,6 +11048,13 @@ func ParseUpdateTopicReply(rsp *http.Response) (*UpdateTopicReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10561,6 +11089,16 @@ func ParseUpdateTopicReply(rsp *http.Response) (*UpdateTopicReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers UpdateTopicReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateTopicReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10632,6 +11170,13 @@ func ParseListConsumersReply(rsp *http.Response) (*ListConsumersReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10659,6 +11204,16 @@ func ParseListConsumersReply(rsp *http.Response) (*ListConsumersReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListConsumersReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListConsumersReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10866,6 +11421,13 @@ func ParseListProducersReply(rsp *http.Response) (*ListProducersReply, error) {
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10893,6 +11455,16 @@ func ParseListProducersReply(rsp *http.Response) (*ListProducersReply, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListProducersReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListProducersReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10978,6 +11550,13 @@ func ParseStreamMessagesReply(rsp *http.Response) (*StreamMessagesReply, error) 
 		}
 		response.JSON421 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11005,6 +11584,16 @@ func ParseStreamMessagesReply(rsp *http.Response) (*StreamMessagesReply, error) 
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers StreamMessagesReply429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers StreamMessagesReply503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

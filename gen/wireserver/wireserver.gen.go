@@ -1736,6 +1736,23 @@ func (response SetOffset421JSONResponse) VisitSetOffsetResponse(w http.ResponseW
 	return err
 }
 
+type SetOffset429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response SetOffset429JSONResponse) VisitSetOffsetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SetOffset500JSONResponse struct{ InternalJSONResponse }
 
 func (response SetOffset500JSONResponse) VisitSetOffsetResponse(w http.ResponseWriter) error {
@@ -1872,6 +1889,23 @@ func (response DescribeConsumer421JSONResponse) VisitDescribeConsumerResponse(w 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeConsumer429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DescribeConsumer429JSONResponse) VisitDescribeConsumerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2042,6 +2076,23 @@ func (response UnregisterConsumer421JSONResponse) VisitUnregisterConsumerRespons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnregisterConsumer429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response UnregisterConsumer429JSONResponse) VisitUnregisterConsumerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2331,6 +2382,23 @@ func (response Info421JSONResponse) VisitInfoResponse(w http.ResponseWriter) err
 	return err
 }
 
+type Info429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response Info429JSONResponse) VisitInfoResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type Info500JSONResponse struct{ InternalJSONResponse }
 
 func (response Info500JSONResponse) VisitInfoResponse(w http.ResponseWriter) error {
@@ -2435,6 +2503,23 @@ func (response Metrics421JSONResponse) VisitMetricsResponse(w http.ResponseWrite
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Metrics429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response Metrics429JSONResponse) VisitMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2721,6 +2806,23 @@ func (response CountProduced421JSONResponse) VisitCountProducedResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CountProduced429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CountProduced429JSONResponse) VisitCountProducedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3295,6 +3397,23 @@ func (response DescribeProducer421JSONResponse) VisitDescribeProducerResponse(w 
 	return err
 }
 
+type DescribeProducer429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DescribeProducer429JSONResponse) VisitDescribeProducerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DescribeProducer500JSONResponse struct{ InternalJSONResponse }
 
 func (response DescribeProducer500JSONResponse) VisitDescribeProducerResponse(w http.ResponseWriter) error {
@@ -3475,6 +3594,23 @@ func (response UnregisterProducer421JSONResponse) VisitUnregisterProducerRespons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnregisterProducer429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response UnregisterProducer429JSONResponse) VisitUnregisterProducerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3713,6 +3849,23 @@ func (response CountUnread421JSONResponse) VisitCountUnreadResponse(w http.Respo
 	return err
 }
 
+type CountUnread429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CountUnread429JSONResponse) VisitCountUnreadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CountUnread500JSONResponse struct{ InternalJSONResponse }
 
 func (response CountUnread500JSONResponse) VisitCountUnreadResponse(w http.ResponseWriter) error {
@@ -3821,6 +3974,23 @@ func (response ListTokens421JSONResponse) VisitListTokensResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTokens429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListTokens429JSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3981,6 +4151,23 @@ func (response CreateToken421JSONResponse) VisitCreateTokenResponse(w http.Respo
 	return err
 }
 
+type CreateToken429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateToken429JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateToken500JSONResponse struct{ InternalJSONResponse }
 
 func (response CreateToken500JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
@@ -4121,6 +4308,23 @@ func (response RevokeToken421JSONResponse) VisitRevokeTokenResponse(w http.Respo
 	return err
 }
 
+type RevokeToken429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RevokeToken429JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RevokeToken500JSONResponse struct{ InternalJSONResponse }
 
 func (response RevokeToken500JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
@@ -4243,6 +4447,23 @@ func (response ListTopics421JSONResponse) VisitListTopicsResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTopics429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListTopics429JSONResponse) VisitListTopicsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4574,6 +4795,23 @@ func (response DeleteTopic421JSONResponse) VisitDeleteTopicResponse(w http.Respo
 	return err
 }
 
+type DeleteTopic429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteTopic429JSONResponse) VisitDeleteTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteTopic500JSONResponse struct{ InternalJSONResponse }
 
 func (response DeleteTopic500JSONResponse) VisitDeleteTopicResponse(w http.ResponseWriter) error {
@@ -4710,6 +4948,23 @@ func (response DescribeTopic421JSONResponse) VisitDescribeTopicResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeTopic429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DescribeTopic429JSONResponse) VisitDescribeTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4885,6 +5140,23 @@ func (response UpdateTopic421JSONResponse) VisitUpdateTopicResponse(w http.Respo
 	return err
 }
 
+type UpdateTopic429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response UpdateTopic429JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UpdateTopic500JSONResponse struct{ InternalJSONResponse }
 
 func (response UpdateTopic500JSONResponse) VisitUpdateTopicResponse(w http.ResponseWriter) error {
@@ -5022,6 +5294,23 @@ func (response ListConsumers421JSONResponse) VisitListConsumersResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConsumers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListConsumers429JSONResponse) VisitListConsumersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5339,6 +5628,23 @@ func (response ListProducers421JSONResponse) VisitListProducersResponse(w http.R
 	return err
 }
 
+type ListProducers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListProducers429JSONResponse) VisitListProducersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProducers500JSONResponse struct{ InternalJSONResponse }
 
 func (response ListProducers500JSONResponse) VisitListProducersResponse(w http.ResponseWriter) error {
@@ -5533,6 +5839,23 @@ func (response StreamMessages421JSONResponse) VisitStreamMessagesResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(421)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMessages429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response StreamMessages429JSONResponse) VisitStreamMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6659,318 +6982,319 @@ func (sh *strictHandler) StreamMessages(ctx echo.Context, topic TopicPath, param
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3Zkhs5ki78Kvg5Y9ZV+iMp5qKNeXEsSyVNaY6WOlLWyE4XazJABkjGZBCgAmBS7JLM+nKu5yH6wfpJ",
-	"jsHdgUBsXDKZWqp00dYlZgQCq2/4/PPfOyM1mysppNGd/u8d8Z7P5pmA/+bzuZDJxUjJcZaOjP3pimcL",
-	"Yf9jpBLR6dceiTozoTWf2L+ZqWBGzdMRSzWTyrDlVOSCifdzMTIi6UQdKd6bCzUea2E6/ZOjqKMNNwvd",
-	"6XfGPM0Wueh8/Bh1RkrqxUzkF1KZi7FayKSpJw1PlToDHfmLyhOR67+wKbddYu4ldnh0v9dp+36utL5Q",
-	"eTpJZeOXw7+H38zFu4XQRrNxrmZMmanImU6N0IznguVivNAwDY1fHat8mCaJaPxk8cf6hF8KyTI+utSM",
-	"Mz1Sc9GJoCdpLpJOvzPPVbIYiT7ORNvXp0obmEmeZWopGme89ky5L6lm9gkm+Uy4HaBFfiUSZvdB25dT",
-	"OeK55CZV8mI05XLS/PGmx0ov24XpHSYn4uH4Eb8/fHDv6Lg2WdNUG5WvmBqzYrPO+IpN+ZVgRbMtHTUi",
-	"lzxr7h39Lfyi+5GJPFc5rYrQ5iK16/IoORrfHx0OH/bEgxN+fK/9s1c8S5MLern56+VHos44FVniTkHD",
-	"uUg1m6Vap3LS9ll648IodZHxfCKaPlx/KOrM+PuL4cpYiXLYO3l478H98POc0X/bLhilmHutsRNSXfhX",
-	"618P/lpZ6Jw2oP+Y8Ue//VNrZE2LiCk+ZKapnDBuGBwDniS50K1nDQXgxVBM0+bPlR+obmIvw1LNxosc",
-	"pAzPcsGTVcc13umf9NZ/XS2sJL7I7ZZf04fSY9We4DO2H3yorgScKSG3F/T0DZOns5lYNxPuCbuxc120",
-	"fNSrdskt+JJrlouZumo/z2phRmomLhbyUqplo9itPlKbAPy7nYHikeaPXYk8UzxpGWbx1/JZVWy2GE3Z",
-	"UuWX9iNLnpo1Z5ZEfX4xFnLU/KXqI1FHzNVo2ukfl09pxo1VXkLrVEl7UC+Z7eTGL689Rg1PbVbZ7qW1",
-	"KjvnRlxk6Sw1zcMu/b26iu8WynBUBii5LuYiv9BipGQCS6tFwhbzU3/O7eZKlLQHAt51fa+93dpdUgQm",
-	"nQm1aJTp1UeqnR6qZMWSNAE1y/M8vRIslcw+vvGr60R6/aGSSH94/PDh/d7Dxt5sI9G1eHcx4fOmL7s/",
-	"RR1nMV5o8Q7FR/E1+i/NhmKscoECV4t3YGJt0Gn2C7kAI6zl+/TX0lmQaMg5yWK3pftoB9rs9E8O275o",
-	"VG4V5HiRNdoNpb9XJ9X+UbhjoOd8JFgmxqZtdLgFxftUo2Vf/Vbp72vOnX9izVfWHvPqI23Kufzdtg8u",
-	"JF+YqcrTvzUvW+nvZSEGVhFZyKnVB2QUt3/piqcZH2ai5UP+z81LlSiBZi+XetkuLElVXJDkbfpS+IAX",
-	"0UdtE+nE9DI1U9yb7s2W7+vFfK5ye8JmIkn5hVnNW4bc+GTYDy1kwvh8nqUjMMPv/pdWLVrQuhmCgxfS",
-	"/73zWph8dTY2Irf/SoQe5emcDPmf1JLNuFyx5VRlgqEwtdIFNGBx9AWzhgbjxojZ3HRBdIA72+l3Dm0n",
-	"RlMx47b9uX0mt23/56+HB49++7V38Oi333vR8cd/7UQdHH9Hm9xKD9vRt2/fni3MVEhjxyXqXYx/EDwX",
-	"edxnOAO4zbqlj1abtYqS53wmDM0BDP/Zj/XWX8lsxdKkMKxSzZQUXXY+FcwKfSFQ8sNh7YIn1Ol33i1E",
-	"bo1A64LZEwCzG/boX3Mx7vQ7/3K3CALcxb/qu89+hJE/JvOyqVv0dXKfnCEaMa5py4uEDVcsNfawTVJt",
-	"ctgTpYWxary5u96jT5OSC2vyhdhxEM9Cv7BxFMUDZW/QTMGKF2yUpUIaZk+i7rJn4TNTGC+qBSWFHbJU",
-	"ywiewHlgqR7IuMFnjbsD2bJaoS+79XCDd+y4n1sTZ815EtLkqYCTRB3lhs2UNl32oxjzRWbYYa/Xtp/A",
-	"gCr1bazyGTfo694/QVMhnS1m1vfr9ax1nkr6tz9l1i2eiBz6+4K//wENi9Yug+Fh18hr/lrnI4ZyhZ5N",
-	"5ShbJCIpxnTCXqQ/dNmZYZng2thFG8jAEfWbV1wJSWcuNe1LVRhE201GYTWtn45zu71+5mbavGkhshLu",
-	"1rLE8xEe6PLcNuN77AIB1ztVL20jvoP/Bybj5j2sTOqeuviWN50APL+1uMBKmAh1ymJu9xUI2gbNM1Y5",
-	"yl+3o1rPiG1sy11xPzwfvYYNATa7niup8YScQfD1cRCeHSlphDQUvC3r4M3B3ab5dK/crT4P5uxWS/E0",
-	"1PgVrVlpNe7DVgGvnkmxLPx3tchQw02EYbH3CNDzj7ssDkIMMfjGVnCnZiDx1YmA81sotGtOW0t4cu3U",
-	"Nb3TFPdZ20j56f3MfpNCwhXYKjJ6ysIWYNZBUy7y3KpKe0AGMi51PO47MwFagwVVbMhHl6csDlYP7YnZ",
-	"LDVGJNRSsHjJjqs25AZNa72YzbiVVp231jh2n4xYDMrM/ocX5jFTOYvtAY7t6fbGcDnI/GB8PHrED8W9",
-	"4VFy8hBCEk4zdfq//t4Z5YLbnQpn/qh3dP+gd3zQOzzvPeof9/q93l9L5vNPIstUJWw3z1VyQeJET9X8",
-	"4ND7mb2P0cYvHAZfuBhyLe6fdPqds7Mnj8PvHH78LfhXGKHTi9FIaO2iolNru9ZnsjBkI0YWk7WDq7L/",
-	"WpO4Tc/mGcfbmaJfP9ufTsEio8ZKPdhmYbbtZdPKHa5fucZxbH2q6Ry8FnqRmaazDYPvh4MHszymf+De",
-	"Lu+KuMteWaW4TLXwf9NxxKwztWJpSWXCPiiON4lcQW6Yj0lPrAusZPn05i+VeeqiBTuc4uaLwLVSs+GV",
-	"5qDF2laqz+9H+lZaRclbOPGL0ZTODYvrw2h6unDAVA6qbygyJSdkIaN/gi3ScuRK61f+XnOXlahcia5f",
-	"g/Dh/Uxd2GTcZ5wNc7XUImdzayyosR+uTo212iTexHTtqJ+GF6ufZsyV29y1bxZP7meqfHuk2TH8VYSm",
-	"skwt0c4d8Sw7ZbGzt70ehktklhq8Ve6yt1OBW8kJ9oHEGCGb8UtoliXpeCxyIUfCbt5rLhZu0p8Ez8x0",
-	"teNiTYu3vMC/ibzFXrSL2/8rcHP9pLR5qcxZcWu+S6cbLt3X7pXaC/vZMtVmaefEdnCx8639DgIfDzbQ",
-	"MFeXIod5CAIRjwsr+XPY2V+NoYzTVmAKdpqs4rUNM0QP7mtasDk41egI0zzgVjhlzbeiXZQyiH2I2Ti1",
-	"PnVq4MLKv/wXzTI18RMDwfvXBehhp+mpQSY2zFL5+X1NVqlVmDNvNVuNPROzIV7j071VxGY8G6t8JpLI",
-	"TV3EcjEHw9W+ohYw46nRAwkOjO6yGMAeMZxLTWGrj1HnmjbX9kbSvs2jFlOnEVrRpRHav50rMjM/l3VZ",
-	"RqlsmDP/6Dez1LZYTEjcZ+DT+XhBi1dZXMMDuoN2+yvwSl4tzKvxawdp2WEvtIBitgnQlN7Zz4o0tEza",
-	"Z650CncWVcxN2fGuR8fosS6DKyfGB3LM00xdgVnHDcuUNizhhkd4zpwpmE4kCpzSPJ8XiJ3dJzmA+2wz",
-	"v+7xvU4tNRr3WS5s9+2UTgvIEAuhRE70uLkHiVugkPz0YhATrha0SbMML4XdBv0ZYSyfPwrZABJa20z1",
-	"+TKIY+2r7rmmO++1L5af/opin5XJAp3fAqU6ZTEMr7EpFpemIO4H1/wDaXfqlCfBVT9bCbOhQVqMuM8a",
-	"ITRKihBCczqQcQjD8Y3ChXthwNK2PlfquUMU7bCtG0Gma3dG/Y02YNPaZupv7GeT1boXl0JydhLhZ5C6",
-	"Mow9ByZy+HIIrsI3B7L6qtWzEQXjwmg26AjrXkfW1gbcklJ4u+W2QHkV86deJOywiDcWKHuZ+frJg20d",
-	"p1IbLkciZiUrhAmeZ2lwLunwWyO623KQBrK2768b2WzGS243bV93ZLM+DB+nctAK94p7NGI802ogMSDN",
-	"0oS1GZTW4HSr6FIQEIgCt/tW/DokDS7ja27E8wI2usMKVhGn68VN+PB+pjxsEtQMoli9DrsUEhzGUKeF",
-	"WNYYno+Z5ivNltN0NO2ylxV8a5ed56uB5BNrlgOYiMUA2zoAKzKG0CDdAODnSZGoMePM9jBC6xLvCqQV",
-	"QxBi0mymcnGKKTJw/WDdBAPRRK1mAiTecqoowJgrNUMwRhU/duABZE3zSE/fDaBmMJWvBU9+KYP9djFj",
-	"S1Du9SZs8WgdX7jBAiqe3ZPl6/tiD1wLshwMD/9lOpmN4MbInTUM3jBteG70QCr7n2quYe+w9q2z1+UE",
-	"vXlegKl3Ocd1KPZ2lgM9v6fTXG41VPzNGG8IgLiBX8/4+nKspu0Mn7rJZOfgjXj32kO6dxh9GQu+0Y2h",
-	"R/cz3qJBK7kr+PLvLlOZRA72llP4XX9vJwI9SraQCUyHtW+sbV6W3CW38w0CzJ8S/nyXCapA19dPUfjw",
-	"niYpaLIkiGqAeNgHgEx74sHvOwy0ipvfwn6ih/dpPGGToMnJlBnjCoMtg38tBnpNs/MrsxbtcH+pwP93",
-	"GG01c2CTwi0e3s84wyadRENlueTSaIcZjxiXSTgF1oDK4XoEFS5cI3TL6vLt27cHVYD6Op1ZxbNDf38p",
-	"4P0vRJLyc0oD2GmO23IJNsx242v7mvemxis6xU5sXB0dqpS3eWrEDezDel7heiOx8nwtW/CbidlmYsaV",
-	"uSu1thTSML7k1pNIMwA0eIShP3Ou7ZHHm45TmTC1MAO5JNxDaqwR1mWv4SKuyZplSmYrRKDO+IoNRXFp",
-	"N8xSmWSr/dm7fqWgmRb0/FmR+Uz+F9gTkTUfteEy4XnCEAWGWUNzniSwOGeZVggAO3XwenbIXqQ/WIUE",
-	"jVhJ5EHN9hfEND8XcmKmnf7h8aOHh72TalJN1Hl/oKy3apvu9Mc808L99jeRK0R7F5ix4ObXds2Oi2c/",
-	"52oucpPaIVML8+Cn30spJFtkilQAfzvkWkSUDNGet9CerlDLtbhRFkUpPfOLzaK4YW5EAbNsyjqgVB1r",
-	"GIorka/QFh4Kj3TCl0/dgIGew+rb9ZP/qNd7cPjo0dG9kwcnvUePDtej9SkWt12eQoR5Ap8mTeEGGQhh",
-	"NsavPkMjPGW/+bfU8L/EyHTCIwzoqdogfy5f88KaaLpymw3tfyPEoRQ5h+ViT+zyErOKlezu5QK9itut",
-	"IhUC5G+1M2+nAkEo4ccCNyqcv4QbcUAZ1pXcvpJs3wAsg8duJHs2wA3cW+fivQke92Dw9W+hSvkYIrKb",
-	"Dp376+kauDA7g/sHq3U43e7jikH2jBGzjdP1XE1eFICJGX//DN8iwUirwPOcr0DFTNSB/e1AX6bzAzVH",
-	"tXEwV4BcchlFW2qiNpHzth32zAiGPa1pAbqBSaxaW0Dy5jKAX/fReDAKskkHkusiOwJu3CDms0GS7iqv",
-	"ArT6djILkOzrH30j3sGTBL3c8DDiMt/gw1VpQ234dSgfmDVyJ38iDSao1Y2Dnca7szWR8ckaHUzRm+qW",
-	"sEan3xYrYfarlDKuzYUWQraIvtSAtLOPWf2fJ0yNtxd6xRFZNzkIGqktcDnf16+yncR1q1uolW/L+0Ut",
-	"756P/c7bYyENXcsm7XtkIbcy2pfAXHcFXmcp5kpXxHtdxD1Pmx1i6wz9InPBW+dHp38TW/k0ofK7/V2+",
-	"1wmCMTbOD5iJ5+pSyOt5n+L9PM2FJvKfBrvpqcoL08AZ7RjowyAfe5uaqVoQ4iz4C1tIk2b0Sy6u1GXF",
-	"Nq3N8fHhveP7vW38x11kJvEdbbA77RT+H3gSohVq3mREvnVMC3hZjRfDWxuGb4DpsGQTHh/BSJ2FWLEO",
-	"q/sBRu17t3E/tMiTTZ4Fyd8ZT8T2Ytfto3WtCpnoU8L3WNs7NT58tv2HPtnK32RJy6t4TWFgvfNL0UIG",
-	"YsDCRtu7y57BGdNTtZQY13ORgtr0QZNbWA8wK8RM0iiSfENRZVtG4Q5zY1i3V+fp6Hqy6xa2AlBFKMMx",
-	"IQiBegS23fTya/ege7fp8G6ch+YzGzjP1aCpPUxCjgQEUuZCzbPmhb/2Ftw6QNS2UwrCS2ysaQ5+FJn4",
-	"08/BIufDNEvNqkXxcFnEK13YRy/yq/RK6C6LZ2Km8hXgbimauAhpgf6imRUPo5zr6Slp5YmSAmFOZioG",
-	"0l9a4E3FWK/kCK534aVy3hTcRlDQa8ZH0xQQu7nAiyaECWRawRuZ0hrf5mYg3dMQGhDS6vhfO9h5qwXs",
-	"R4FSxbUUTFaxlE8cKLuB0GUBOUoA6LKHLvGovL9oh53ssid8NAX6DoemBIYkNk0nRJG0X3PQ3UHVeozh",
-	"QSBa5lmXvZ2moykb85FBBmaMTyVibpUnU5LFI5UIIHuougmJ2PIi7LF99KPnaFv/Dk70xyrD4VYhFaL0",
-	"rQ65kmWGGXhNaWYeiJcrOWk80WVu1W19vhtEMdvvLWo46ojVQEI4VLiGicgCKuCH9ZuqG++6HWUme2Y0",
-	"W6o8gVQlvqJEgsaZL9Hlbjvxuz7vtXa59yGQ9DSAcrr9QojRPovRSqlynMaR+wtIY13820kKHUcDSb85",
-	"p5EeayJNLf6CrrdHudOvRbNM5dCw/bVoGGVhbY5D8u36IcK81lMHMCbpTO805qm2fQPVVfULPiv/NEix",
-	"N2UPCNPtG3XtngOvJLs2hxKSkOyxSc+GUrBRgeSCa4TX80Iw28dRJGvDh5noW60yyflMw0nJRbZCsLaY",
-	"ddlLsbSnWrurdZ4ksFNzuIyXA0mX/46KzyrRn87Pf2Y4jrJqrFOlV/hDQ6b9CtF/nde0kdC4sTBBiau8",
-	"TI1qpiqp0OrXyX8r5K11GucqZ2jBptvMnF/lGK8xbbdWeihRAzfRBbeyhjZzijeUFShR8Va4mwOq/RJt",
-	"dpmetc7cXYIoNllB5UNRl/LZkq80i4nPFKwGt6scx2lTsz8V94LN7tjv9XfKX34z41lmDVEIvHFg0ALQ",
-	"hifTh0t5gGocH3mOR2tTPmT/G5EbmBxufwJ6DBAzM/4+7Efga9P53vJCzZN2tEYV9xe+a5JBTUylZ9KK",
-	"8Ul6JSQkzQ9XgQTvsmcJih8JIV7cavu1FnZlIOUuQ+aZIUtBe2diuwzFbgWHc4SYCv/vhr35TI5V26Il",
-	"JQ9q3cIFvpY1beUklS3KgM4gw2f63s2KWKzfZakhmqq50maSA8K7odPIe7Dx4hifur6jupCaj9vGIYxJ",
-	"5URbw2Cs8hGp8qXgVo/b98yqdi8O+418IR8Pq42udMVdD35diVy3bin6Y9m37DbyGzfqe9e4X8Qo3AV+",
-	"5v3cNB1GmPf/cBQ8VUPZWeu4rRcyNWRnGgI6a77as9n+3G+X+oThgPwq1h1BDBGQiZogqGarnYcz8DEq",
-	"tzDj73d7e6SkFCPbY73bi4hGuRhmanRZOFm7v3/tN0kL7fZummQivD3Z/s3/0kpeJGJupru9BzvgeiuL",
-	"r+68pB6Ms/vU2hNykZE83+VFuJe7zhfxRVfXard3c8GTi6FKVvWyGNds51o7A16nTXntBlI5uc70Oev4",
-	"Bq+GIKzt317y1FxvtITSvpirLNsCzha+XFEr5cFXN37DCMsbvCZJKkKpenbDAxk1C+4GaVyZqkbBWZIu",
-	"zRuqaZeuPQHVbVWRfWXJX1+V8pGundNmxayNg9DodRgaeGDrS7sy5mojRo+CXdvhbW4FTtI+Oy6nv3V2",
-	"tu+5j1FtPY/u49vP415np+hw2+zAJeaNpsZfg97sDnf7OYUPbjuha+9m103LPB3daFo8uvIGF2q6nY5f",
-	"R0xDLIZ84DQvguNbzaLr37XnD/rXOH8FuLcpqF7C03XZuXgPGTxCl4iNXaps8JvjNz5l4j0fGQgmCiLz",
-	"yBus/K3w4Z8WG/5pEN67XiHcGmK4snk82C9YmaYN9JK6Ut06rgzFITOKHR49ZKMpz/nIiFz3WSYM0pYn",
-	"6SQ19v+ViRDfp0cqFxGbruZTISGrmsXdGMJmkC/Y7cbdgXwJsTTwW5H3FmEiqaSm2YhrdPcdLS6SplIo",
-	"en2MJixUdHbwV37wt97Bo+7FwW+/H0aHRw+byhU5VrammSgI42QRYjr3bGVuUxcBKLi6pcKOvf164qTi",
-	"giO/Fp9SrYhUsLqzN0ImpbOtxgHTuV2uGtV57dB/mWfyY8Mup3nzvIbVNc4XspTZVbm8Wk6VdrU6Mepp",
-	"TSExWpj0SjCjVNP995YwWfjOAu7795DIti7Hi7Ykja22e6kjISKumdkv3Tc09XoSDosHtmN13ZpvieWq",
-	"XBisOx5R7WyUDoxuOCrXxDa0LecbSM9FmTluqf8ysXs1yN3b76L9mXK13ogrkfPMn9nIGVapY8PKkx0S",
-	"sipCvMkubMfg7jtDa2d7xN+bbpvyQce7Lo+AeKVRHOEN/1hlmVqmcoJ313DS2WKOuaf7FkLXB9W5lM5w",
-	"YtbKoxvmVYSKacqTPSiNZEHYtoZ1yheFnOFZcQaAPXMohHRnAZkwradUKvJLf5VqGdyiDJXKBJf47Xwd",
-	"1ULzBdn1Rck19eOnV4pwta/XZU76leB22lENpHnJSrEWt1VeoNYLpjgcy67y6rWDIO8lhfR2cnbCvVzs",
-	"rc1pj+XQUZMTQA90GdQVdUhOO7l2F8RejFrjAKkvI6KQBikH9gH0Mb6BrbghpcrrI187an/7cTcDxg18",
-	"S8jVbSuhyqbZUlLnt50C9+WsF+RAbi8bIRey5Do4li1w6RG6DOo9FJxlfqa9Z7iFe26DsQH54E397+49",
-	"O3w3U+k24tGYFONAbX6W1rlOrwVPyDxtjcsKmazdMVVG/QgpUh0hMG0oj98sLYl1Xfa7FFVg9m7ecYmM",
-	"fq/9urFTtH0ofxceiDqgutEKUWyimJKMLuK+4IzV8IY0GFhlY0Thrt5sNbwmXuQirf66hEs7KT/r/7Qt",
-	"CYcQgM8rRr6vPouHYpJKmcpJzL5bv7+/twaMTGL2HZj9buIGklQYeF9SLZmS3zOVMy7d0UklxYML8pzg",
-	"u8QqU8Rmv/N/+yBk8qH3oVRV/vDex+//tTlj8GaO2nYLuf5u9xNwY32JvAHbnofCfrrOeXB0841xWi4T",
-	"NWO4GyBVBFQ35UxFWAkPGZOJT06QiQVpTSPrwUL2t8lTkXTZSyESTUUn0Hzf5oKhtid3tl9vcxPXrde6",
-	"stvkzrR5MIGdeOMg5w14475Zq39wa3WzpAmyoBtSU1PNLsXclFDhBJ0FncWyVBufn+UWXXtwcXlfXwox",
-	"vxirvP4xvMdUY69xdZe9LEjngNOKSsRY0YMLOkPMuTWaKGx0fRBB3W6b8fcXfCLaGTRe+EuuLHGU4LCl",
-	"JmojHca9B/crAcXejnSKcDyzRBRHUkMyBvCLFijvmZ2yOuOiFUJ081B0fM85ivz9xXratm27fysd/Lju",
-	"NFCq/25XXe7AGMWGouHYBFyVLhF2ttDGPtwCBvnznBfWI5pJEC1f6fHZZRBfwmm6vf42H64rdbmewuYm",
-	"ULy9cp80qUqkhKlNvasi1P/57Pz8yeuX1tijQ+l/gkwinsxSGVczo056ZV8OnvrwHTX6gVr6vv9dBYHT",
-	"AwTOYHDnQyM05/tmn+9Nk510VmdTUEvp6BbGoOa91YSprTXwDoHa9ozSeSMMOmZ7xB44Kksww006a+Zc",
-	"2NE9XWdDS7H00KdT9s///p9DF7rzfvu1Z+2g8RoSoH918QslOlVDVA4Txoo7Ro62HXCLY1g9ne1AGXV9",
-	"n2wTmW+wH5oFyGd19unjjR0vtdCaz0vF4Uv5vK5gfFM+7zlBejcRrhvx3nTZmVwRgdsv508PHmIps0Z+",
-	"9aqQ6p08vPfg/rVp1APs8zfWsp1Yy4hdb+Ps0HOV4Sz5jqNpIEmrIaHtI425sOuZ0m6qo7ejJWs6e67F",
-	"5vjNYpilIzbnuTfWL4Ws7v/7G5CxRwcPQPHeb4bEBmu6mwKDi9DFaOroJhKilXDdZGcVghRafpU7006K",
-	"LkOOKSL2mNJZQhQQ0rRzPZCZkhPGHc8jmIxYmMI+IBVzlQ3ps2WLwb9iWyhacvexDTToTWl45bH/sMno",
-	"Nkzw0dSxVmHBPvvIJL2y/0WclhEzagK1M/ZrmpSyk1qur/0zRSUOX/+xwreCCBj/V9DPtxOVWtdh/8yX",
-	"0OE6707zEcYTEJcIeoL9gUhyMLU0UlVURoLiQ99C59dNNT5Ap4Zmu2GKSbbdtm9WECS2dBkKYYV9LQcE",
-	"G6VQaxjwtg6/P/JY8SaoG/IlHf0v6ljv+6Z53WF9WWCqEVUHHEwi8dwiuWBLqH00/Hxxy/Wn41pxwS0O",
-	"0O6hwU9/hny0CA77l3WkbrNvNz1ht9m3z3Xgbm9MreevzeXfvdpUOCTkfds/HGm3DY1rczsyeauEUjSS",
-	"li0Gx1qfcX+AsFO6JXcRuurd8ZcIGNsEXL2t/bUWVHb+6WGBuwnJ29zvOxKCX48K/POSTrtEmXALV9jZ",
-	"K2i8MlQvwPAVBChuZG4GwzXdxFjxi8z3huDbKe5+82SjTSHnpqHtCdN2a0iz9eO4GahsZ3DL7eeDNQ2t",
-	"eYm+HGRO4zjmyc3qJnyeWgiVcUCi4miRp2b1xr5FVprgucibAsoY6/B6yo6HG5WzCb8SQJf5HbAqv8MH",
-	"nYESf0+Z96lnRI7PiDsXBGLsKohymQykVEuwJESmXUA0NehiAdMrFqLVzPlEgG/kmsXvD9xSHkC8mWCN",
-	"MB+QgIfj8rMwNWaO9YhTOVb18eJQUutoUVJVhEmvAfV/piZMXYkcmIO7AzmQ//Iv7D/UiA8XGc9X9ocD",
-	"ducOLOSdO30oHwAEuQdKZquiPWinsHuBzhMxeoDZs2YwlywOtEgcMV6Ghg4kI+ZSbnDqgWS/ShpaYgl1",
-	"DKFVUtAIYslU85muFznLBdhH9kOAiOZsyEeXi3mX3YTbwk4Q4U3sFEFVle94+wUYILCRiwYGd5navVXc",
-	"iEpH4Go7R+1xbTu9DflLlxV3ckC/zvN8xWJyQmDWNRDrzvjcLhnOvRvHK28/+3t4O6bU6BKlhrfj+6wX",
-	"scOIHUXsn3//h/sT7ApsXOVYELMAnMNIQgJa5BnBjKvLdD4XSUNnnM6xvdlYZTJIW/H1I8qeAb1pu0JE",
-	"nJh6b40X+roT8LDtyYTMcQtSvdmAupbwqIHYjfFKg4dphi7vH4tp2I+PpkppqKEp3FUHuxRijlcapfao",
-	"W28QNm17ZbuQpWPRVKYCefgJE8wmuVpqNkRkAgSmRaV0hettxo3Ibc9cSQtg2kYMgeB5llJhC+yMFu9w",
-	"ejahOqDCh8dkBcCOygZ6ZvzWwDSICHaLMlhcGdhcgl5TNx4Hm2PbpQqMmGKpfFrHhqWyctFxKZM/gL5+",
-	"jVwZTriV+g/ZEGr7jq0gTBNXmIMNF6NL3JfFJRa85P8wkI6jhrAcx0cHw9Swpy//4+CQ2/EUZVVcAMIR",
-	"y0ZsppJFptjRvftOvJ9h8WD7LywcQtf+tvn4qNeLcYfEAzInBp0+GzhswKATu3LERGsPJzr+vfw0MYMP",
-	"OhEbAJ++/fmff/+H/ac7e/jLx9jdlAgqWQIHcijgbo8wJLaFLvvZkeUnYpQmYiCHKyplchrQ4KS6VI7i",
-	"pa/3TeGyER9NQcQM5PlSQdOajbgEji3SC3LFeJLkQus+iz1tfcy+O+mdREwqO2VTlquFEd87GpEqnz08",
-	"fS/CqjjwKEMe+wiK6tg9TQNP7dmwr38PvfrF8frnRTn9dws7476+CW42VwAgKB/N2VAlK9hccYXzP+6y",
-	"83SGcYKBfP30MTs+Pn5kj9Qv54+77JnfxrnwCI2j/7x3zP753/9jT6hVX7DuGZeThVUvdtIA4Al4TwI/",
-	"4cSWSIZhhIkaLWaQ6UEbn9gpdZfF//bknN21RkwM9cd0UeFEVwsG2fMrE7eVwbryYVCcK/unMxafvH8f",
-	"A60y7qc70AluAEFyp2A4QNIDO5tICeBLOGNJcrd3oGo8u0MS8I5raCChyihUkYfOIv2+NfFW2q8P1jCE",
-	"9IBSdobKC4iYFsZkoMmsHojv2d4j6F1pM5AFLWYwJlBr9MXUf66LRtuL8qywYZbKJFv1aRHtukW+GDke",
-	"eOpL5OQ4/Yz9dn4P/AjGiMv5IfEZQ40DSjNxPbC7vLEX87AYOjYQftUa4/BhkoW4+k6y4m2BmQqNGnyp",
-	"qACGyMZuazzxWLyRwC3hEQQweRqKIYXKmQbxLvZf4L5PYRlKVz8Lew2K1BlcaZFyZ79rl9Kn9YVfdate",
-	"fMitRPuHZqnWoqgxPpAe41yasCAMaE+Lu+sZibJGC2dxZvtZWhAiz8IODGSKexwBHXBMFBSuxJoufCb6",
-	"KBB5MBHOlovYQmZWuwTfRsg4H13SZqpsHdRSqG5g5dy1kcMOGpUlcCT1JaFK0GPrVxyzPvsBfCZm5u8u",
-	"/vn3f8RFoVFO1rm1DUSYZzaQcVgaJUZpbT8yhWIPESXO2iHZZSkJNzuRxYU6oob6rA7bHcg6bhe2HwF3",
-	"7Xog7MfpfEftx11itsrLuM6i2gWe2jsxwyInLDWnA0ktU7lRHLIrVo9DV54pDyfaajko1+MTwgHBYL1F",
-	"NBV8yRgnAJz7Gg+kEVmmi5I/p6EspRHZfWOdOAD7APDHFDF42k5kDoGYx8FJhT+6TzgJDp20e7YCbJiR",
-	"ENICrTa/mbDgznihBZUOIwo5BB/p1AgNhP3LKTcgdrh9c6ntH+EQYyKjmLHv4rBgTvw9uu1ZOhJSi6LG",
-	"ZOdsbi0PdtTtdaLOIs/Ihdf9u3eXy2WXw5+7Kp/cpXf13efPHj95+ebJwVG3152aWYaIW5MJ594H1Qv6",
-	"ncNur9sDiPBcSD5PO/3OcbfXPcYU3ikER+46eeT+w/44aYnsE5TfTHMhGMBGjXIiAmbzzh0o/G/tbqxH",
-	"5UlTCuPa+sJJ2fX/HrzrrrNE6SoaJYdTxRoNJy8+0XmJKJSxilzKSbGxTgu5muoGJ7GhePNyIJ3P6DS+",
-	"uwOCbRVV9m1c1DOK6fSLwjF2kE7of5c95kBaTRUL9RQMK6zPIkwQRygFTWbrlGY6rvQHLQ+YKDd/hLUL",
-	"vGFUoRDPWGgqagjdGMEVqz3U9vyHQrgwySEP083rQKaGab6ktX8LxXgk1GeJwVwDlj2XCGP/seSpie/c",
-	"QSHq9RQ112ecwMiB1+H5+CIMp/m9wMKtAMhCuSIUIU6IXrc5uux5eilQy0UQkPMTPZDVmQ7H5zpr9ziY",
-	"XoPOMww1FTIUvJWlf/QUhAZx9lpz738NOqEZM1IzMG1xY/jtg0EyPBHghhAycqau7DecpMO44jkUyta+",
-	"NObBmM4oesB2PIROhN2hMQqHM3Eeblq0qQqN/F1cKpFlXatwY9hpmyh49HtsCUdj/zCQQ8GWeWqMkGwx",
-	"t8LCnmxEeWBkwa7MiDuhS+aANVtxJCZfmCl617LYfta+s/skCnYHm6oMg6jgqND2K1+8B1sRPWPchrTp",
-	"7NyHSBgyXAIhAEGZsBE6WyVPu8zq5flT0tzd+3fRHQJ0sm0Vy+OQkqoSrpzSKYBzE4WeD95l29/J+gf/",
-	"GIwff/gpTl3sepEUMhFuZSG7ws7va3TeiRh1KkaXVWrEvrM0AsntPYY8cg270mlg1DRUOouLJ2lHwfff",
-	"WKcFytVl6TDnvnLXPFfv7X/rNBPS2u+0lzn7tyfnXXbu9Q8eZXvW57kYE0HTz6/enNs5mUHYBMZiZZu1",
-	"cUIbEtgEIAxgZQlavtAXpHqioDXBkKdcsjhTI55NlaYTQBaF/dRAYqxxDsrL2wjWNI0KA9F6uC5wrQ03",
-	"om9lMTt//gatBbyKSJV8lnT67oIN9Lbz+Dv9X5vvS4pH3H2LAOL3jU+7qBlcPzXd69PxtKqyJusCjtJT",
-	"p5BAaDkIWWpbgbCFg9H3C1IKvOPZNndmi7FAPY5tBv2Cv3fkoRuffcu3a7OE2fgt6uRCz5W13+wAj3q9",
-	"tnH659xSJNZ4O9nmhWcY23F3d/Da4ebXfgmLPsJLx5tfeupLQ8IbJ5vfeImq6lzRuPDFR1vPw2NXfNG+",
-	"d7jFdOBOOacijvDW/W3ferUwr8aeJ/HkaItp/Elp81KZMyrcCK9tMbrX3IjnVNDxY9S5t91CU9lHeGGL",
-	"1Xqbp0b8EhSFhBcfbH7xDRape7rIstLNqhU89hC4a9Vff7N7XC9mM56vrKTgl4EG/O7fnpx/34k6hk90",
-	"mGYHYI7qDWch6vq/g7L5CPgepVuARmDF+PtSiBpW3Zk4KmzXIFwKFwf//ubVS4iPdhs0z0A61ZMAGWqh",
-	"eECpYBGJmRbZFZaWQAlIFhioHIg6h1GULjsj1H0fzW8wxZZ8VY63VQOYzgqNakbMlvaH1XxlA6RNw/ys",
-	"oBYsRYh/UMmK0CVGIFkinyMzZ6rk3f/SeGlPt6pYUB9sU8in9hviF7D8rA3o+nXKNlrx6ByhzWLVx5Ur",
-	"pVeCuhwe3e9RwaNO/7DnER8dsFhcxaBO/7hndzAsRrlvAZ1+W6cI/beuA5Wv2m/ZFQ1AcsHxqBropw0G",
-	"Ogvt8+1H7753sn4mPm6rcEn8eq1ShpdQhuU37dao3R5uIf9xPOdU3fgzKMXj7Tup1HOoawzv3dtm8n31",
-	"4xciSfn5ai6+aeLPqYmt3rqRKv4YBeFCd/8D2LZGDe24zILrjNxH531YGe9Ai0B8eOde4KFmlCESEiOC",
-	"1uUDCerRiVCrOzMB+C0pKOKNjZdaBiGPDbdci3GGl3X2+YGkOgwkmFPEqFjXG6Md9k0UvqSkresTU1CR",
-	"ifFYjAxT0t3m4V891aJzQgfS+VKe2gJBKiFSHcKOVVcbBsuHwLJAUYTgsZL73aT9qzDTG5kAPASHe8WF",
-	"fJedk16nUV0CXqT0QsCo2RmmWYZZ/9SMgNKBDe14Fe/bqT20tfZrYwbdXg3uMGtuU9fmoKLtS6kDnQfj",
-	"49EjfijuDY+Sk4f3ewUTRL9XIEg9j8ONBg+wVmihITJAT3X/ICodAicvlXmqFjK5iT7/ppe/6eWaXnZn",
-	"K9CLe1PLRWy+XTG/UMhSUEARFOP+BgCgskueJwBL5aPLljpjDWRGjDiHgkuMVDuwcdMdzDOzxtkt6Byk",
-	"AhQT9VcTSgAdbohSD4VZCoFQlwJaqsbNlEf99Ro2RKc6hUz6+UaK12p+mCdPb1ShNU3pcqZ6CdCksrWj",
-	"I7qRrvZTskntuC0FpE91tdug8Nc0cgLeuGOKWutYwzOdo97R/YPe8UHv8Lz3qH/c6/d6f91FmdW4vG5F",
-	"hQMSpjSi0B+/iTKuck+1aOGQ7euPoomd/fFNGd+mMv6DKFagmbsNpWqorlYjMMahVpZE3h8S98tE91v8",
-	"xMashVSTz4p+5LLg2RpI0BXaqrlmhVwC2XjYDTGiszPAqZ06qEODym1SMzjSoQg8wxtdQdaFVup1XeFE",
-	"NN8Wlgntt5OcyObVVhO6+mUAeM0zPhIOM58m63pz4enAtukLJRr+dnu+Yt1fbooX80mnf0QE7HY71RXs",
-	"ISjYaG/668/pRDaqri9JPr8WPCmJ5x1E7Y8kGG5D3C7k5uDiE0iZLOf2EGUcxOrCDLU67Dr3oUlAIRVX",
-	"hBqifaW8Hxd2BPSPS/IJc3owDunvBym3EADSBTJvyvNZBvkjqWHjVELFCn86i5SSJiG8kHsN0JWnd6d7",
-	"ra1PfHtW/q2Y3kImDeHDymhuIsFaU/FbZFlpXwJgRgIX2DejvGaUfw7z+k9tJRd7eY/CO1FIObjWQuaI",
-	"ijPKpYmV8sAk5HCYfOVvZ3SXnWUZG6cZlA526XgBCtLn+EARIMwGuIRAUN2UtT3cKGmMeG/uArS+EDGd",
-	"fmew6PWOR/9fokZmNRfMPgA/CfwDYPDxB4Dh4693g59LVmKFyKhZhNipupnA2GLzPc6V1q8gUeHTHYzy",
-	"Xi1fWZa3hN0ySzGEuQh2KC5+5zfYeZiG87fNm6+IJxqsngRJrlrkV0K7YsyUgg+BQML9M64vfZmpYoex",
-	"Mxb/9OTsxxgCgx5ey7P0UkQe2g5bVSWNvhV2vHMdBMVP8Orqz7Y7npWXbjH/X22bwjFgrN0Rti3Klimn",
-	"lWLypkb5yoScpFKgw+5i2VwWiOoifBu5jNh0lpqBTCHdfCQinxqihTGpnNCN71LwSyGZ5mNhVtf10GGk",
-	"Nzag3Hx5+ykpanX3O2O9kiPghbczYSXXuyyF6syYlAtfgOlAZNoF5fJ2+ieHj06OeydR+c8z/r7Tf3j8",
-	"8OH93kPwUSmXVXf6R/egtgpC1S6GmRpdOorBw/vHD0+KP+GPDw8fHfnfhDQ58NEcH0WdNMmCgjDWALQD",
-	"v0jE3PFqQ+eLvkJlGfwNOujKrjs+DeqFI6S37sFFFhaYg/Qa99z9B4e9hw/vn7ifnYDp9I+wXbvYF1Y2",
-	"XNT5NI/uHx2enITP+IEculdpzP4P9/D3VE5cF47uPzw5vndy7773Fvysubl3vxe8cjTqJU9NefbsL7bx",
-	"uYI0JhrHxwa7OuospN3UeHxr+WjbW93P5Fitt7OBIeDLNKs/i/D8BJ7/UyBl4EOv3lDu1gVxo/HI5QoN",
-	"xpkwebqFzbh0+Zs+WWohDaZiwgWZeA/ZuDMO930/52omzFQs9Kk1I/RdLyx1d5ZAxThKXmDYge5AXk/u",
-	"uv5vZ1F6XEphUoKheFE5VezwqCB52t5WpM58Owif9CCkk0UuMPG32Hc7HwRKzu06tbzBZKnYx//+5tXL",
-	"mm3a5PvAG/bpmxsLrrXyXWclx7gi5pup5Ey+EHUWt8Yt7lPq//QuES1io93rNtOKowe722aiui2Usrn9",
-	"tvq/Zy+e77atXP8KcUg97zPYPtcRgt92iFtHWo/GHeJYT+5iNt+FTv/WfrX5uEgwCdLmwXXJMeHZoVJd",
-	"pmSJ3SwghtMB2jdyLGxKi4GkgDyRO1JxD2QV0SmQpiB6F/kEIpc5Y60CQBE7gwARuUisCJ9x6cgLaQYS",
-	"k9wdAw9c/kHNuGt6XdAqMcIl9UvR9deNnpPNulT+AOipmh8cttw2FsWpq8HzHW8fo8Yl9uyGWHINQEct",
-	"PXHMqJ/8znMhqwAj+OXk6KZ3k8FKbrqgXNxUunzJENc/il2GO7okszwhYiAVC4rpZgPNkfRQmBsYdtxv",
-	"d4oAHxyHsmSl/2i/vHxjZWaZ5kTlxJBw2IusA16mzgT+z6jECOExhMjuRoEphIYMZBUbUhCFVvlBHV0d",
-	"8Sh02ZMU8twhOaI0fxQrQL44x2qVIz1+SJChxbv4zp2NKRZd4qdyhEZIDtnE1H9afBwEuQyUEeSFYEP/",
-	"/Ps/8L/+f/nP//6fQ0KjWrnr6pkERaNUoJsiTO1fpjpEpwLNVcG4GVzRQsP5IhPODfUUCUi1diY90WaR",
-	"0DFa5MDuQtVKi4aBUDOJTwMoKQKBYtJWF9iWT5EBsjVqPyCoQY4koG4AurUnRYp+UF8TQbh92lvWhOEZ",
-	"QZJIh8bJAkUxXn5bHePZ7y4BmeTzTW1PiHfKFbUgttzvYpPzkZhzO2aHEba/AJQKScmkAk4U+0zyfY1Z",
-	"R4t3F3i/juxxZ47OzINtgcDCTad9fMLn7lkoqtc4bG7wj6n2H3dnDRmo+MrbGAJoRwsuXqKgYSwGSK+O",
-	"GZJOEcFzMeGppn74uWRrzJyA2s3LFaQ6tMsSnC1P6nbnToVbrYHfrYUeyMei67xvA2nPaxSKzqI8mB2h",
-	"WabWHnuzKCjufHq0HUpAZgi9jsX7uRgZkXi6GO0knzU3wqMui3oxjJKtAkKJ4nzGSDd9MaLsx7hbp/Jb",
-	"luvDAbiDODzo+2itGkcjdsq4RHaPBvMVoOcA/q4TaAZfXnoiORQ5fAW8YMCHFLQa+cyxhjoduL3AzPAm",
-	"dWqcoFS5P/b+Y3Llbdl69xrsVqeaboIfId1yYTdZySKDzgG2bGOWUhFv/vV3it7roBsHjlMUcr2Cwied",
-	"fucnkWUKwIRlTWYd27Mnj4FxozCXA7u6xMBPkBDxDi3IJky7LI+u2oNqg/cO798EMUMm6K3CZLw0Kqek",
-	"n5EQOPWcUmFB5glPZSUHHQzvoyhsD10RskKCK6Ot89Va7Piog6K2nkSPcsMsVXGSwCstSXwUZmaa5iBm",
-	"pVg2DeW4NBRXSO1mY3Hd/jWcsNJgce/ZjUwPHBYP3HvgHjgB47ZpYnCgTT7R0S2M5yY+lt/b67yrRnno",
-	"soeAEyKmISCP7x/FEXO88vsAU21DH0DfK9MHHG1+7wwUb/m1460/97mxWydHWwzxjXj3GkzOP3mCIvin",
-	"LCjVdE2fueIX70YZ4C2rkDLAGk937lDZ3KB8HBYdTzWwIqdycucOGKDeaA7MumZSgaJOAjqxwQvekVVz",
-	"IbFMJRQb6KPNvK5GQ9RYcaHAg7gKCq64QqqxvgJxdJLlzjOtBhLIJtHT8ATALsMkIBEnd5pMRmL+Dwqw",
-	"kZMH6H9nlRf1MMC/tq9gsomjrnaFa4LvFMS/9JTn2qQCG+RfWEMYQdnWlAWvwBOF0wr4CUYzxG7xPpVX",
-	"qNaEwTIudgXdlIERv1ILWB0cnIYQSGrQdkFnAzJp7GO5QIQhN8zTPBPoy85o0Lky54NbSLSH2Fl5IBhe",
-	"bljOmp/fp6IabKTmK3pPZUnBp+5ZY+EF4G5iWQqUn7gQbk+HfOsOfU5blLyZoipGK+WD0z438gjq7A2u",
-	"b51+5964N3owfCROkkN+9PD4fqfFPP9EbA7VEmS3YmjDhFzAVqma2phw4HYIhbtgh9mXStbpDv5UcJw7",
-	"/ZNDqrrn3Zsm16fJpMR+g2XdZnAHPefkPDuvoZAFznVlK2GahnS4xZCKEfS2H0B9x2z8ToMXtw/ijEo9",
-	"uDaQr78K+gqM2Vu3SfOnICO/tryAb1QWeWCv7c1c3C3rtlxxiiyjLiNyNke2C9bJmqveqpkzkG12Tt/x",
-	"WYR846ZO6s0BTuETStVSkoUEXJKunFRgJS2JkZjIKNYk5Qa6e89JuV/KbfXN7439rmy5Oi507F5U6K4h",
-	"kT+SerhurONPnYwV5NGWJdjexOg1s2m77KnK63IVrmWg3gnmM5An3OzmkidIT8GFaujeYkE6cJoLv9Jd",
-	"j5C0LUUFMevWykmFADUXuYYeDaSvzRI4YNYjIrZelLxlOl+8ZpIjwbSaCbjr8bVDgzsk9PrW5ubuxZNq",
-	"yc1tED77yM39JL5QPTd3z6K0tQbznzI3d5/h5G+5uZ81N3dfqiAXPFltTpCkqjtTQWgICAI7uJFRiiKH",
-	"93rH9qk0A9PXR6tUTj8GNjCWbGUqB7zQXK9NomTXyaGEoX1LobwVkF0ZVMdluLJLlV+2Jl+uhRS73Van",
-	"Pwop71AvV6pzGV/CCuJK7EUJklzC1gykA9eQukfs5k3QvvZo8uQT1mC5ufPjFsJrXvxhH4hZnI0NfHQe",
-	"0udLmn2j9vkq8bN8/VG8KXkEKIP2VMDnkLXnazhCECc3WKwpTUqKIs0hI1C7iu/EHAoVxazT4StCAlQk",
-	"F1fqElGs1uAfSPF+noIGygXkCgogFGLHPZbwlWYzQJSoHIgE4K6QlCUVRpwhvykUiKLydwEAb8TzPBV6",
-	"IMHbifuID0shYyMGOO+1adpsX89xEjfkIrwC5F1S4IddXTPiYpMCix5TCkVLgAde3joJAHrmmNi2K9x0",
-	"c9knq/ithjRlt+9+Bb1V7MKt3vm9g9fQyQU3bRylUQd3lA6fuXdw3Cs9E9yEgSkDm7LS6lHpDawkGxiE",
-	"fXQDu3fssYMugnPVOfvh8Y9Pnv7bT8/+/X8/f/Hy1c+dj7/tIOmf+221XtDjnJzCFShWs8PiduPgbABM",
-	"/CsQ/38UKW7XjhYmEM/0Q0tKajJDK7WFNprgEmS6P7MyWbyHWLVDwTvAgrQyhFDRmSa4OZmOCJWAS3lu",
-	"tckUQ+Nd9kZciZxnA4mdLOIwSrpYURE4J0Y2qFk6FFAE3gryhQlpplWWOIA4nSqHZHeMLaWiqUGJYA95",
-	"DpC2XpPAXSeNvg9kbgA+kVSCCrsfR9YGtR/FG4IEwA7uar6L8Hw3J6rkco1GYm4cMAX75FjlqHYmlblE",
-	"OMW7hTI8ZkNriFC+PA0hsYMH+LOd32eGAmh0F9L3OAEq5cwlzrfrY5MlDCIPZMKN4lzYqipHuVxVQPe3",
-	"UM7h3gQ53RjSd3LWU1Y8ePDgPjBZlKXrOslpG4fJbOrVBARR8ECdteP+vXvHDgMMTBofm74HDeHntje5",
-	"i2m/1VgdbITyVcmt6Lj1+qtN63b6HTN/d1HVaRf//Ps/Ohu03jWneqPS+wPf238L/n1y+mpQELixdtTZ",
-	"hRd193d3ED6iCs8E3qI33vig5Lc+zkQpupYhncQNaFUqig/kAMC+J5XVvI7qChVIoxpDB0PIgSSh7NUW",
-	"O0MqtrnKMlTo1qscislCYuVp25ACHStkcmr1nskFn+HFk1Vo1uAQktShDgpJNBbvbggbWsVcqLEbCU0y",
-	"LbZyHG4un14XXd9CPoWmzx+n3N63u2MC34B5eT2JsQVnQRqUIbkU0sVUCGEMWZSEagE/gIqwBEl9ZqlY",
-	"fBGXkSO1zU8hhjkHMkRPM0Cn5boIkiLo8BsKx/k6tikKMUHo2fagFGPCuBLYe80hH3jjRoEfK+4mwlDx",
-	"WLtTocS/bfdmMaE5clRtjgn5MRgslOM4sVNc3W4r1EeM0/elUNCMv38e0uLNubEnqdPv/OevZwd/5Qd/",
-	"6x086l4c/PZ7Lzo8evjxXztRjeAlWtPHcuSqkilPGzbz/B8AZbqNqFZBqPGpQlo8yzYrGdzmv3ZSeaXS",
-	"EWRvEEQA/JvRosyiYXcksEj6p7drFRrbLsZG7+4eeLIvbrhhsBvia407/VF50SjyRJKn0EnwwxoytLa4",
-	"02PK9vGrjPw0jpPA5T8bDjqqQiMAz15gkdG4SLwJCpBOVZZoTLNwOTUrTWxYqZW+dUL/IOECmgA+/8q3",
-	"QFTDNoRwFN4vzIRxKFBSkVY2zuamy2IoK15PloqRLMmlPHGX4eSpKyTdaEBcbSALFgKMDvlrUcya9PDS",
-	"SzE3pwHdQFThL2AurgRvwW3tYjSlg4VqyL8+kCkUPl0xPsN71vjns/PHPzFSu3fptid2oSc2VGYKizEl",
-	"OuZEGJ5musuep5c0IE9GsEL5DWE72DEsBiMmXhehQpai60eosJ3G+FSRoOInd81zlafsMl2MVQ635lSn",
-	"5bfIKs0LPikR1p487PU+XiNyMU9Ht1uqFENCLcnx8H32Fxz8X2jfJowUwniRZas1SuZagLbSwNe7RLZv",
-	"eECtH/snz7qAGXsCs/Et5eKr8fpwt7uM2G01bI3NCrikrBRFQ79Az6icYYz7Y+E3OQG+LqL0I/yufaou",
-	"3TsURCeRB7Rp+LqHCqChTom8mk3g1gLdrFSHyLBTq2g003M+ApU/zq1egIw67wYM+ehykquFTKzjhDco",
-	"tuFqph1oHncBEiSJIQcLIde4LxDa290QKBij4Fs13T+QpPxP2dCq4HEDBNmJT2+dcCTK4RLAdhHLlLp0",
-	"V16Y3mp705w1YtenUIw3YxKBxrbUAfTwreqAH4vRbaMDaJt9I/P7gyZV2M2wq4j0gbGNRSOAdd5KFDC+",
-	"bZtY5DEQI5jXQDa+TIisLCz9aK3plNyPyJnlA2ntcgyroYz2OMkW4QlObpGpcNNCj3uSD3SQA+lAlQfu",
-	"HR71ogAl1j+OtrpjhJm8CIrb70AxdXJEyVwhn02BpO4fFbe6H29mre9ZqG0rzr6Jsa+oXOJNzDZrnNUQ",
-	"lNdCJP/MzRSp0rgZTRuCLuSoIwmisw1d+ASOC9GCFsQsPBCR9KsGTEwMaQJddlbwEwqmxuXoBCQXUMwh",
-	"xYJMKQi0F2I2xGY5kI8yPtRCGgjUUDUn4EA9ZXEvJkZQjjV47HzxgYRWGQdqR+woRZJid77jUh1Y3WUv",
-	"WkXnQJ4VTIVKaDRViWgVY8+Q+AtxE636vohvqpnKiHdQsrgiQ+IIUyjwdmEgcQJBO4S4UvsWiFLkA7T/",
-	"9NytQTQHTWr7OW3YRKEigh9X9p8pfaQwliMwPt2FKtrU/XA4jrFzyvOky16q8hyQBcqzLNBMsMLFDFNO",
-	"HU9At/lcvfKUnToCRaq5T7l6PhEPeTN54kgnbL8H0jFQQF8W0qSZi969dbfL4FX4bBUoJmdHjzPutovd",
-	"dzzVkHYNvJJUQTTgcS0x07JMjE1Y8d9g4XDiiHVF/VXm7pHYKFOjS5frMJB4ca6RrAiRbbhZfU+5FWt4",
-	"IMYLjZxocc6NuMjQtaWoppsC5ZiQEoD1xphHSXsmGkhPSKODItGwXsjKCuyOEZFmylUA4qe+nvoQIgXZ",
-	"M0jCwbgpEfCogYQBBMFYE9RIBbnhptCU891ZXAVWxXQKPPUPoQ2GK3AHRTa2m8ZBEBDQNqV0FeDU1Zci",
-	"Idgh9MK6UDn40I5DucSQZOcPeUIbEz7nyV7ii+ApBfZRyexojwZGnSJM2/5+YLY0WSs9/I1MMvpXYS/h",
-	"d+pIuDXQN18VK9xu9ucHxw9ODh8enewSyPylmOJbRrt9nUbqteY/2m6HfSYL1t+3fDVh2WuZs9+geF9L",
-	"kBXM39JlWWDtBp559U5sx2BDPcR6NxA7G/OhQlurHHhFzAoFL21vMz4p5021Zy8N5BoUC7ud7KXHftS7",
-	"ujMQln32Y+dTIjFKa1SrOe5Yf6mGfKfvQwdRU13yjE8KAhotAOdcUTCHpGC8bughbXDYFjCXQVsnAdNw",
-	"r5U+uIoEuWHvg679FhGs5ObcDs/DrbGpOgs99sfIQ/pzx0sQQ9Ii4baVsXuNlDRI6sJ4axHUdgYCon+A",
-	"T3PvVEZBzYAy844jLZupq82UZQP5xkriasUXx+2KpTfSmYhPmRRY2wWuvhgVvkVXF5HZDr4YZP5CdZgi",
-	"6AD/h1EYupSL4PaKZ0uAzYQRHu9P0fkDAiD0SoMWR0WNMWycwiilLuBvae7qjEAsCRh0ZVIlDhADSede",
-	"oxhAnAqLl9zrNPIW0Zm3v1N4CWDpSDhM3++yf1NM0S1pHFjoWOLiTDolWw0R2BnQJs0yR2XUGCYo3i8K",
-	"m4Bi1QPpnlYL+80LYJSPT30u2JinmbpydSzgVjLhhkf+2hTuO9OJdAl2j4FsjkaKJLlx4KHEdulyYvZE",
-	"oE7CpqntPdKvB89e0N/jNlKOFwV59Frs6Q8h1rTYMp6ZCUugtAA2Sedsq0xe4eMN6NJKL8oxHl9TpKiy",
-	"YjdIgUK1p6u1XFo6K9f+x1q1nX7H+rgH9OcG+Ot2pszmB1/w9z+AM7jFs2/5dm0+C9zaPVhTQpYvkoVM",
-	"Sl7wTdzqX39rcKsb7aFQmt9OV7bLprtONZTA3mthV0YiXbAa1/fh8K+dqKWySvGVw4/VaT26KWtuITK2",
-	"KxNRs/J4s0L4AwcTHm0zJr890aUlct0tpgOl5TlqKnzr/rZvvVqYV+PX9nt/CIzXTSxZ+25TKYXParkG",
-	"ccWNMYYCdxAGQMqRhLMa/e5ULbEeAlExRkUhgtjxPA5knQQqLOHjWMQ1UqN/UWwrP/sZ/BriFaX1rvEw",
-	"lqoUBaS4jRy4m8tq2YHVSNVbwhA7BQL8nG9HmvstEPBHCgQ0iaFroij2Lk4xO7lVlr7xfLnlgqrosEJU",
-	"wLvrSvokFYm3nd4l0kwrJYubEl+TUg/kG5FfifzgjZCGPbmy3YfihIscb9z7YY2GkNY2uDiGYANkUi9V",
-	"fqkLbwjae6MW+UhAeZhhrpYa6M7t6+gXjxZ5xg5eok/8gQn7CvsA/ij7wD4M5IeDgwP/P/uIL0nLPuBN",
-	"LVT/R2fL8ag0RlsQTZvKoGhtZB10629nqRTsA+b9BTe6RdEUziZ8HrGFzITWjLPYeeIOrtFl2LsRX0ym",
-	"5mAxt/0ruf0RKzvNH9iZy2IPnET4TyEJiEHp6y63HeaszPNezq2HS3TsEBWxQXfTevHYP9/vDywOnZKG",
-	"7r328B3bqTHXprghTxFNIfI+9mekZoLUdKqrHnn1Q7hPlRYhFX4uEFlL/RR5rnLbC4xXLHIRsQxTfErQ",
-	"AOmoBKAQ0Idw1gRk+H9ARMZIzaDKPXaUY6lT2olTIR2iJBcwWLe3jUL1P1Y5O7znaQNsk8jDgxt2uDC+",
-	"xwgPZzFWcXr19OmbJ+fdZy8fn71+eXb+7NXLmGYMAVJ2CuEVLYQsB6Q8Z8FAhiEN9t15UbsXAO9pJkoF",
-	"GIPy+t3vyVQJS5yOFhjFwXXKXNTNioP4OdfmAA7uwbMfY5e57U4uSxThUWZaZBBjtBPotudQTJHTqCQ2",
-	"AOqCVEheaAwkrgMVhj33hYDZMpWaQXSqHIkM96ZP4SOsUwsgf7iC7Lx6bl9jPMq26cWsHwnalXRoQvy8",
-	"8ftsICHvmQSfP2ARCdylWmQJYpg0TxOqODZFJBIb2mUfLTCY+gsAkIpAEmyuCAE8PCtHT0u3dUvJ0EaC",
-	"uKCfuNbIoi/D3RBaxCUtakoXgUXWGFek/IYlz5MCUsfgMpBOBAyj35DdEBZo87uTQP9R8zJFLF4EphHS",
-	"DmMSJvJWAC83sTGqnEr6Ao9FFDJ/UDklIhbBVp2dAR0bSA8NwrDndGHs/l9KhNtZ6YV8JQXiCpamyx4r",
-	"Ka1KAgFcpI7SBiySKe3J0wQYC8+ob9Dwy+IqGaCLjsLEDjedCZxB6ZrOlBb+ftd2AS4FXs3tsGGraioS",
-	"zPhMWek2FRDDTolSBUzfoVgp7HGaI7qtdn7s8cwUT1rCuPit/QZyrXmBDKLu+uEUqeAqEovqt8DEpLcR",
-	"/90lwlkLF+ONAAkXrIhgO+67iTKw6GdpbK1cCfd7UWeWSv/velh4syNoxHtzFzpzUBilpVgrGIeBG9iB",
-	"ovVp0mcnh91q/BLSie2hp+UcSGvR9dnvA5r7AZRKGbiA4aDTH2BIctCJBoW/CL+jxwh/0OLdoNPvRYMg",
-	"GgnPNMVEB52P23TRW2xBJwO7bQAu7CAM2MIXa+3Zr3XKjml1HRrdTpzZiOCngVkAapUv+YrhKSd5+i0w",
-	"+bUGJr88L/kNWsqfN8wI/bVuaBufUEkP2yepyn+iRosZyc9FnnX6nbsQ9KIxNPNBRMDxErHEZ1bIhIwO",
-	"Ip84RaC4tXLbbtpDviGYp7qs9xXOyvlXulQit1uufYVBtTVteVRDhMZBkSJrvXCPEAjbLeA59XZf8Eua",
-	"D4aMbcALhSxQ3QqnUtP7WAsB3vWpbcUtuTN9KivlwEHI/P/xt4//LwAA//8=",
+	"7L3bkhs3li78Kvg5E9G2/iyKddCJdbGjLEtjzdbBWyqPYo/pqQSZIJldSYBKgEWxbUX05VzPQ/SD9ZPs",
+	"wFoLSOSJhyLLlm1ddLTFykTiuE741rd+7ozUbK6kkEZ3+j93xEc+m2cC/pvP50ImVyMlx1k6MvanG54t",
+	"hP2PkUpEp197JOrMhNZ8Yv9mpoIZNU9HLNVMKsOWU5ELJj7OxciIpBN1pPhortR4rIXp9M9Ooo423Cx0",
+	"p98Z8zRb5KLz6VPUGSmpFzORX0llrsZqIZOmnjQ8VeoMdOQvKk9Erv/Cptx2ibmX2PHJw16n7fu50vpK",
+	"5ekklY1fDv8efjMXHxZCG83GuZoxZaYiZzo1QjOeC5aL8ULDNDR+dazyYZokovGTxR/rE34tJMv46Foz",
+	"zvRIzUUngp6kuUg6/c48V8liJPo4E21fnyptYCZ5lqmlaJzx2jPlvqSa2SeY5DPhdoAW+Y1ImN0HbV9O",
+	"5YjnkptUyavRlMtJ88ebHiu9bBemd5ycicfjJ/zh8NGDk9PaZE1TbVS+YmrMis064ys25TeCFc22dNSI",
+	"XPKsuXf0t/CL7kcm8lzltCpCm6vUrsuT5GT8cHQ8fNwTj8746YP2z97wLE2u6OXmr5cfiTrjVGSJOwUN",
+	"5yLVbJZqncpJ22fpjSuj1FXG84lo+nD9oagz4x+vhitjJcpx7+zxg0cPw89zRv9tu2CUYu61xk5IdeVf",
+	"rX89+GtloXPagP5jxh/99k+tkTUtIqb4kJmmcsK4YXAMeJLkQreeNRSAV0MxTZs/V36guom9DEs1Gy9y",
+	"kDI8ywVPVh3XeKd/1lv/dbWwkvgqt1t+TR9Kj1V7gs/YfvChuhFwpoTcXtDTN0yezmZi3Uy4J+zGznXR",
+	"8kmv2iW34EuuWS5m6qb9PKuFGamZuFrIa6mWjWK3+khtAvDvdgaKR5o/diPyTPGkZZjFX8tnVbHZYjRl",
+	"S5Vf248seWrWnFkS9fnVWMhR85eqj0QdMVejaad/Wj6lGTdWeQmtUyXtQb1mtpMbv7z2GDU8tVllu5fW",
+	"quycG3GVpbPUNA+79PfqKn5YKMNRGaDkupqL/EqLkZIJLK0WCVvMz/05t5srUdIeCHjX9b32dmt3SRGY",
+	"dCbUolGmVx+pdnqokhVL0gTULM/z9EawVDL7+MavrhPp9YdKIv3x6ePHD3uPG3uzjUTX4sPVhM+bvuz+",
+	"FHWcxXilxQcUH8XX6L80G4qxygUKXC0+gIm1QafZL+QCjLCW79NfS2dBoiHnJIvdlu6jHWiz0z87bvui",
+	"UblVkONF1mg3lP5enVT7R+GOgZ7zkWCZGJu20eEWFB9TjZZ99Vulv685d/6JNV9Ze8yrj7Qp5/J32z64",
+	"kHxhpipP/9a8bKW/l4UYWEVkIadWH5BR3P6lG55mfJiJlg/5PzcvVaIEmr1c6mW7sCRVcUWSt+lL4QNe",
+	"RJ+0TaQT08vUTHFvujdbvq8X87nK7QmbiSTlV2Y1bxly45NhP7SQCePzeZaOwAy//1etWrSgdTMEBy+k",
+	"/3PnrTD56mJsRG7/lQg9ytM5GfLfqSWbcbliy6nKBENhaqULaMDi6AtmDQ3GjRGzuemC6AB3ttPvHNtO",
+	"jKZixm37c/tMbtv+rx+Pj5789GPv6MlPP/ei00//2ok6OP6ONrmVHraj79+/v1iYqZDGjkvUuxh/I3gu",
+	"8rjPcAZwm3VLH602axUlz/lMGJoDGP6Lb+utv5HZiqVJYVilmikpuuxyKpgV+kKg5IfD2gVPqNPvfFiI",
+	"3BqB1gWzJwBmN+zRv+Zi3Ol3/uV+EQS4j3/V9198CyN/SuZlU7fo6+Q+OUM0YlzTlhcJG65Yauxhm6Ta",
+	"5LAnSgtj1Xhzd71HnyYlF9bkC7HjIF6EfmHjKIoHyt6gmYIVL9goS4U0zJ5E3WUvwmemMF5UC0oKO2Sp",
+	"lhE8gfPAUj2QcYPPGncHsmW1Ql926+EG79hxv7QmzprzJKTJUwEniTrKDZspbbrsWzHmi8yw416vbT+B",
+	"AVXq21jlM27Q1314hqZCOlvMrO/X61nrPJX0b3/KrFs8ETn09xX/+A0aFq1dBsPDrpHX/LXORwzlCj2b",
+	"ylG2SERSjOmMvUq/6bILwzLBtbGLNpCBI+o3r7gRks5catqXqjCItpuMwmpaPx2Xdnt9z820edNCZCXc",
+	"rWWJ5yM80OW5bcb32AUCbneqXttGfAf/D0zG/j2sTOqBuvieN50APL+1uMBKmAh1ymJu9xUI2gbNM1Y5",
+	"yl+3o1rPiG1sy13xMDwfvYYNATa7niup8YRcQPD1aRCeHSlphDQUvC3r4M3B3ab5dK/crz4P5uxWS/E8",
+	"1PgVrVlpNe7DVgGvnkmxLPx3tchQw02EYbH3CNDzj7ssDkIMMfjGVnCnZiDx1YmA81sotFtOW0t4cu3U",
+	"Nb3TFPdZ20j56cPMfpNCwhXYKjJ6zsIWYNZBUy7y3KpKe0AGMi51PO47MwFagwVVbMhH1+csDlYP7YnZ",
+	"LDVGJNRSsHjJjqs25AZNa72YzbiVVp331jh2n4xYDMrM/ocX5jFTOYvtAY7t6fbGcDnI/Gh8OnrCj8WD",
+	"4Uly9hhCEk4zdfo//twZ5YLbnQpn/qR38vCod3rUO77sPemf9vq93n+WzOfvRJapSthunqvkisSJnqr5",
+	"0bH3M3ufoo1fOA6+cDXkWjw86/Q7FxfPnobfOf70U/CvMEKnF6OR0NpFRafWdq3PZGHIRowsJmsHV2X/",
+	"rSZxm57NM463M0W/vrc/nYNFRo2VerDNwmzby6aVO16/co3j2PpU0zl4K/QiM01nGwbfDwcPZnlM/8C9",
+	"Xd4VcZe9sUpxmWrh/6bjiFlnasXSksqEfVAcbxK5gtwwH5OeWBdYyfLpzV8r89xFC3Y4xc0XgWulZsMr",
+	"zUGLta1Unz+M9K20ipK3cOIXoymdGxbXh9H0dOGAqRxU31BkSk7IQkb/BFuk5ciV1m/8veYuK1G5El2/",
+	"BuHDh5m6sMm4zzgb5mqpRc7m1lhQYz9cnRprtUm8ienaUT8PL1Z/nTFXbnPXvlk8eZip8u2RZsfwVxGa",
+	"yjK1RDt3xLPsnMXO3vZ6GC6RWWrwVrnL3k8FbiUn2AcSY4Rsxq+hWZak47HIhRwJu3lvuVi4Sb8TPDPT",
+	"1Y6LNS3e8gJ/H3mLvWgXt/9X4Ob6TmnzWpmL4tZ8l043XLqv3Su1Fw6zZarN0s6J7eBi51v7HQQ+Hmyg",
+	"Ya6uRQ7zEAQinhZW8m9hZ/9uDGWctgJTsNNkFa9tmCF68FDTgs3BqUZHmOYBt8I5a74V7aKUQexDzMap",
+	"9alTAxdW/uW/aJapiZ8YCN6/LUAPO01PDTKxYZbKzx9qskqtwpx5q9lq7JmYDfEan+6tIjbj2VjlM5FE",
+	"buoilos5GK72FbWAGU+NHkhwYHSXxQD2iOFcagpbfYo6t7S5tjeSDm0etZg6jdCKLo3Q/u1SkZn5W1mX",
+	"ZZTKhjnzj34xS22LxYTEfQY+nY8XtHiVxTU8oDtot78Br+TNwrwZv3WQlh32QgsoZpsATemdw6xIQ8uk",
+	"feZKp3BnUcXclB3venSMHusyuHJifCDHPM3UDZh13LBMacMSbniE58yZgulEosApzfNlgdjZfZIDuM82",
+	"8+seP+jUUqNxn+XCdt9O6bSADLEQSuREj5t7kLgFCslPLwYx4WpBmzTL8FLYbdDvEcby20chG0BCa5up",
+	"Pl8Gcax91T3XdOe99sXy07+j2GdlskDnt0CpzlkMw2tsisWlKYj7wTX/QNqdOuVJcNXPVsJsaJAWI+6z",
+	"RgiNkiKE0JwPZBzCcHyjcOFeGLC0rS+VeukQRTts60aQ6dqdUX+jDdi0tpn6G4fZZLXuxaWQnJ1E+Bmk",
+	"rgxjz4GJHL4cgqvwzYGsvmr1bETBuDCaDTrCuteRtbUBt6QU3m65LVBexfy5Fwk7LOLeAuUgM18/ebCt",
+	"41Rqw+VIxKxkhTDB8ywNziUdfmtEd1sO0kDW9v1tI5vNeMntpu33HdmsD8PHqRy0wr3iHo0Yz7QaSAxI",
+	"szRhbQalNTjdKroUBASiwO2+Fb8OSYPL+JYb8bKAje6wglXE6XpxEz58mCkPmwQ1gyhWr8OuhQSHMdRp",
+	"IZY1hudjpvlKs+U0HU277HUF39pll/lqIPnEmuUAJmIxwLaOwIqMITRINwD4eVIkasw4sz2M0LrEuwJp",
+	"xRCEmDSbqVycY4oMXD9YN8FANFGrmQCJt5wqCjDmSs26AzmQ71MztS4wdb5fCDSferOkR8roP9TkaiYw",
+	"NafkSgLKowpMO/LItKYFoqfvBxg2WKO3gic/lFGEu9jHJYz4etu4eLQOXNxgWhXPHsik9n1xC9IAWQeL",
+	"xn+ZjnwjajJyhxijQkwbnhs9kMr+p5pr2JSsfU8edDlhU10WKO1dBEQd472dSULPH0hMlFsNLYpm8DhE",
+	"VtzAb2fVfT7m2HYWVd0Ws3PwTnx467HiO4y+DDLf6B/Ro4cZb9GgVQkV4PpX16lMIoenyymur7+2E4Gu",
+	"KlvIBKbDGk7W6C+rhJI/+w6R688J2L7LBFUw8eunKHz4QJMUNFkSRDWkPewDgLw986j6HQZaBeRvYZjR",
+	"w4e0yrBJMBHIRhrjCoORhH8tBnpLe/Z3Zoba4f5QySvYYbTVlIRNCrd4+DDjDJt0Eg2V5ZJLox0YPWJc",
+	"JuEUWMssh3sXVLhgIXXL6vL9+/dHVeT7Op1ZBcpDf38o8gZeiSTll5RfsNMctyUpbJjtxtcONe9NjVd0",
+	"ip3YuDo6VCnv89SIPezDesLieiOx8nwtDfGLidlmYsaVuSu1thTSML7k1kVJM0BKeOiiP3Ou7ZEHso5T",
+	"mTC1MAO5JEBFaqwR1mVv4YavyZplSmYrhLbO+IoNRXEbOMxSmWSrw9m7fqWgmRZY/kWRUk2OHdgTkTUf",
+	"teEy4XnCEF6G6UhzniSwOBeZVogsO3e4fXbMXqXfWIUEjVhJ5NHS9hcES78UcmKmnf7x6ZPHx72zarZO",
+	"1Pl4pKwbbJvu9Mc808L99jeRK4SRF2C04ErZds2Oi2ff52oucpPaIVML8+Cnn0u5KVukoFSQhDskcUSU",
+	"ZdGeENGeB1FL4tgrPaOU9/nZpmfsmXRR4Deb0hkoB8gahuJG5Cu0hYfCQ6jw5XM3YAguWH27fvKf9HqP",
+	"jp88OXlw9uis9+TJ8fo0AArybZcAEWECwq+T/7BHakOY5vGjT/0IT9lP/i01/KsYmU54hAGWVRvk9+X7",
+	"Y1gTTXd5s6H9b8ROlELysFzsmV1eomyxkt29XMBicbtVpEIAKa525v1UILol/FjgRoXzl3Ajjih1u5I0",
+	"WJLtGxBr8NhesmcDjsG9dSk+muBxjzJf/xaqlE8h1Lvp0Lm/nq/BIbMLuNiwWocTbABXDNJyjJhtnK6X",
+	"avKqQGLM+McX+BYJRloFnud8BSpmoo7sb0f6Op0fqTmqjaO5AkiUS1XaUhO1iZz37XhqRvjuaU0L0NVO",
+	"YtXaArJClwGuu4/Gg1GQpjqQXBdpF3CVBzGfDZJ0V3kVwOC3k1kAkV//6DvxAZ4kTOeGhxHw+Q4frkob",
+	"asOvQ/nArJE7+TNpMPOtbhzsNN6drYmMT9boYIreVLeENTr9tlgJc1illHFtrrQQskX0pQaknX3M6v88",
+	"YWq8vdArjsi6yUE0Sm2By4nEfpXtJK5b3UKtfFnez2p5D3zsd94eC2novjdp3yMLuZXRvgRKvBvwOksx",
+	"V7p7PugiHnja7BBbZ+gHmQveOj86/ZvYyqcJld/d7/KDThCMsXF+wEy8VNdC3s77FB/naS40sQo12E3P",
+	"VV6YBs5ox0AfBvmYuzpFdF/xF7aQJs3ol1zcqOuKbVqb49PjB6cPe9v4j7vITCJS2mB32in8P/AkRCvU",
+	"vMmIfO8oHPDuF2+ctzYM3wGFYskmPD2BkToLsWIdVvcDjNr3buN+aJEnmzwLkr8znojtxa7bR+taFTLR",
+	"5wQcsrZ3anz4bPsP/Worv8+SllfxlsLAeufXooVlxICFjbZ3l72AM6anaikxruciBbXpgya3sB5gVojy",
+	"pFEk+YaiyraMwh3mxrBur87T0e1k1x1sBeCgUIZjphEiAAnFu+nlt+5B927T4d04D81nNnCeq0FTe5iE",
+	"HAkIpMyFmmfNC3/rLbh1gKhtpxRMmthY0xx8KzLxp5+DRc6HaZaaVYvi4bKIV7qwj17kN+mN0F0Wz8RM",
+	"5SsA9FI0cRHyDf1FMyseRjnX03PSyhMlBeKnzFQMpL+0wJuKsV7JEVzvwkvlhCy4jaCg14yPpilAgXOB",
+	"F00IE8i0gjcypTW+zc1AuqchNCCk1fE/drDzVgvYjwJXi2spmKxiKZ85tHcDU8wCkp8AKWYPXeLhfn/R",
+	"DpTZZc/4aAq8IA6mCdRLbJpOiHvpsOagu4Oq9RjDg8DgzLMuez9NR1M25iOD1M4Yn0rE3CpPpiSLRyoR",
+	"wCJRdRMSseVF2FP76CdP/rb+HZzoT1XqxK1CKsQVXB1yJX0NU/ua8tc8wi9XctJ4osukrdv6fHtEMdvv",
+	"LWoA7YjVQEI4VLiGicgCKnCN9ZuqvXfdjjKTvTCaLVWeQA4UX1GGQuPMl3h4t534XZ/3Wrvc+xCheh5g",
+	"RN1+IShqn8VopVTJU+PI/QWksS7+7SSFjqOBpN+c00iPNbGxFn9B19vD5+nXolmmcmjY/lo0jLKwNsch",
+	"q3f9EGHC7LlDLpN0pncaE2DbvoHqqvoFn+5/HuTum7IHhHn8jbr2wIFXkl2bQwlJyCLZpGdDKdioQHLB",
+	"NeL2eSGY7eMokrXhw0z0rVaZ5Hym4aTkIlshClzMuuy1WNpTrd3VOk8S2Kk5XMbLgaTLf8fxZ5Xod5eX",
+	"3zMcR1k11jnYK8SkIYV/pYJAnTC1kSm5seJBiQS9zLlqpiqp8PXXWYUrrLB1fugqGWlB09tMyV8lL69R",
+	"eLeWkChxDjfxELfSkTaTlTfUKyhx/FZIoQMO/xIfd5n3tU4JXoIoNllB5UNRl/LZkq80i4koFawGt6sc",
+	"eWpTs98V94LN7tjP9XfKX34341lmDVEIvHGg5gLQhmfph0t5gGqcnnjySGtTPmb/G5EbmHVufwLeDRAz",
+	"M/4x7Efga9P53vJCzbOBtEYVDxe+a5JBTRSoF9KK8Ul6IyRk4w9XgQTvshcJih8JIV7caoe1FnalNuUu",
+	"9eaFIUtBe2diu9THbgWHc4KYCv/vhr35Qo5V26IlJQ9q3cIFvpY1beUklS3KgM4gw2f63s2KWKw/ZKkh",
+	"/qu50maSA8K7odNIqLDx4hifur2jupCaj9vGIYxJ5URbw2Cs8hGp8qXgVo/b98yqdi8O+418IR8Pq42u",
+	"dMVdD37diFy3bin6Y9m37DYSJzfqe9e4X8Qo3AV+5v3cNB1GmPf/cNw+VUPZWeu4rRcyNWRnGgI6a746",
+	"sNn+0m+X+oThgPwq1h1BDBGQiZogqGarnYcz8CkqtzDjH3d7e6SkFCPbY73bi4hGuRpmanRdOFm7v3/r",
+	"N0kL7fZummQivD3Z/s2/aiWvEjE3093egx1wu5XFV3deUg/G2X1q7Qm5ykie7/Ii3Mvd5ov4osva2+3d",
+	"XPDkaqiSVb3exi3budXOgNdpU966gVRObjN9zjre49UQhLX920uemtuNllDaV3OVZVvA2cKXK2qlPPjq",
+	"xm8YYXmD1yRJRShVz254IKNmwd0gjStT1Sg4S9KleUM17dK1J6C6rSqyryz566tSPtK1c9qsmLVxEBq9",
+	"DkMDD2x9aVfGXG3E6FGwazu8zZ3ASdpnx5EFtM7O9j33Maqt59F9fPt5POjsFB1umx24xNxravw16H53",
+	"uNvPKXxw2wldeze7blrm6WivafHoyj0u1HQ7z7+OmIZYDPnAaV4Ex7eaRde/W88f9K9x/gpwb1NQvYSn",
+	"67JL8REyeIQuMSa7VNngN0ecfM7ERz4yEEwUxBKSN1j5W+HDf11s+K+D8N71CuHOEMOVzePBfsHKNG2g",
+	"19SV6tZx9S2OmVHs+OQxG015zkdG5LrPMmGQDz1JJ6mx/69MhPg+PVK5iNh0NZ8KCVnVLO7GEDaDfMFu",
+	"N+4O5GuIpYHfioS6CBNJJTXNRlyju+/4dpGNlULR62M0YQWki6P/5Ed/6x096V4d/fTzcXR88ripDpKj",
+	"e2uaiYKJThYhpktPg+Y2dRGAgqtbqhjZO6wnTiouOPJr8SnVUksFXTx7J2RSOttqHFCo2+WqcajXDv3n",
+	"eSY/NexymjdPmFhd43whS5ldlcur5VRpVwQUo57WFBKjhUlvBDNKNd1/bwmThe8s4L7/AIls63K8aEvS",
+	"2Gq7lzoSIuKaKQPTQ0NTbyfhsCphO1bXrfmWWK7KhcG64xHVzkbpwOiGo3JLbEPbcr6D9FyUmeOWwjIT",
+	"u1eD3L3DLtqfKVfrnbgROc/8mY2cYZU6mq082SEhqyLEm+zCdgzuoTO0drZH/L3ptikfdLzr8giIVxrF",
+	"Ed7wj1WWqWUqJ3h3DSedLeaYe3poIXR7UJ1L6QwnZq082jOvIlRMU54cQGkkC8K2NaxTvijkDM+KMwC0",
+	"nEMhpDsLSLFpPaVS9WD6q1TL4BZlqFQmuMRv5+uoFpovyG4vSm6pH399pQhX+3pd5qRfCW6nHdVAmpes",
+	"FGtxW+UFar2goMOx7Cqv3joI8kFSSO8mZyfcy8Xe2pz2WA4dNTkB9ECXQcFSh+S0k2t3QezFqDUOkFMz",
+	"Im5qkHJgH0Af4z1sxQ0pVV4f+aJUh9uPuxkwbuBbQq7uWglVNs2Wkjq/6xS4z2e9IAdye9kIuZAl18Gx",
+	"bIFLj9BlUO+h4CzzMx08wy3ccxuMDcgHb+p/9+DZ4buZSncRj8akGAdq87O0znV6K3hC5mlrXFbIZO2O",
+	"qVL1R8i96piGaUN5/GZpSazrctilqAKzd/OOSyz3B+3X3k7R9qH8XXgg6oDqRitEsYliSjK6iPuMM1bD",
+	"G9JgYJWNEYW7erPV8JYIl4u0+tsSLu2k/Kz/07YkHEIAPq8Y+b76LB6KSSplKicx+2r9/v7aGjAyidlX",
+	"YPa7iRtIUmHgfUm1ZEp+zVTOuHRHJ5UUDy7Ic4LvEqtMEZv9yv/tFyGTX3q/lMrVHz/49PW/NmcM7ueo",
+	"bbeQ6+92fwVurM+RN2Db81DYT7c5D47HvjFOy2WiZgx3A6SKgOqmnKkIS+whYzLxyQkysSCtaWQ9WMj+",
+	"Nnkqki57LUSiqZoFmu/bXDDU9uTO9utdbuK69VpXdpvcmTYPJrAT9w5y7sEb98Va/YNbq5slTZAF3ZCa",
+	"mmp2LeamhAon6CzoLJal2vj8LLfo2oOLy/v6Woj51Vjl9Y/hPaYae42ru+x1QToHnFZUe8aKHlzQGWLO",
+	"rdFEYaPbgwjqdtuMf7ziE9HOoPHKX3JliaMEhy01URvpMB48elgJKPZ2pFOE45klojiSGpIxgF+0QHnP",
+	"7JTVGRetEKKbh6LjB85R5B+v1tO2bdv9O+ngp3WngVL9d7vqcgfGKDYUDccm4Kp0ibCzhTb24RYwyJ/n",
+	"vLAe0UyCaPmdHp9dBvE5nKa762/z4bpR1+spbPaB4h2U+6RJVSIlTG3qXXmi/vcXl5fP3r62xh4dSv8T",
+	"ZBLxZJbKuJoZddYr+3Lw1C9fUaO/UEtf97+qIHB6gMAZDO790gjN+brZ53vXZCdd1NkU1FI6uoUxqHlv",
+	"NWFqaw28Q6C2A6N03gmDjtkBsQeOyhLMcJPOmjkXdnRP19nQUiw99Omc/fO//+fYhe68337rWTtqvIYE",
+	"6F9d/ELtT9UQlcOEseKOkaNtB9ziGFZPZztQRt3eJ9tE5hvsh2YB8ps6+/Txxo6XWmjN56Wq86V8XleJ",
+	"vimf95IgvZsI1434aLrsQq6IwO2Hy+dHj7FGWiO/elVI9c4eP3j08NY06gH2+Qtr2U6sZcSut3F26LnK",
+	"cJZ8x9E0kKTVkND2kcZc2PVMafvq6O1oyZrOnmuxOX6zGGbpiM157o31ayGr+//hBmTsydEjULwPmyGx",
+	"wZrupsDgInQxmjq6iYRoJVw32UWFIIWWX+XOtJOiy5Bjype1w7OEKCCkaed6IDMlJ4w7nkcwGbEwhX1A",
+	"KuZKJtJnyxaDf8W2ULTk7mMbaNCb0vDKY/9mk9FtmOCjqWOtwkqA9pFJemP/izgtI2bUBGpnHNY0KWUn",
+	"tVxf+2eKShy+sGSFbwURMP6voJ/vJiq1rsP+mc+hw3XeneYjjCcgLhH0BPsDkeRgamGpx+pIUHzoO+j8",
+	"uqnGB+jU0Gw3TDHJtrv2zQqCxJYuQyGssK/lgGCjFGoNA97V4fdHHiveBHVDPqej/1kd60PfNK87rK8L",
+	"TDWi6oCDSSSeWyQXbAm1j4a/Xdxy/em4VVxwiwO0e2jw1z9DPloEh/3zOlJ32bd9T9hd9u23OnB3N6bW",
+	"89fm8u9ebSocEvK+HR6OtNuGxrW5G5m8VUIpGknLFoNjrc94OEDYOd2Suwhd9e74cwSMbQKu3tX+Wgsq",
+	"u/z1YYG7Ccm73O87EoLfjgr8tyWddoky4RausLNX0HhlqF6A4SsIUNzI3AyGa7qJseIHmR8MwbdT3H3/",
+	"ZKNNIeemoR0I03ZnSLP149gPVLYzuOXu88Gahta8RJ8PMqdxHPNkv7oJv00thMo4IFFxtMhTs3pn3yIr",
+	"TfBc5E0BZYx1eD1lx8ONytmE3wigy/wKWJU/4IPOQIm/psz71DMixxfEnQsCMXYVRLlMBlKqJVgSItMu",
+	"IJoadLGA6RUL0WrmfCLAN3LN4o9HbimPIN5MsEaYD0jAw3H5WZgaM8d6xKkcq/p4cSipdbQoqSrCpNeA",
+	"+j9TE6ZuRA7Mwd2BHMh/+Rf2H2rEh4uM5yv7wxG7dw8W8t69PpQPAILcIyWzVdEetFPYvUDniRg9wOxZ",
+	"M5hLFgdaJI4YL0NDB5IRcyk3OPVAsl8lDS2xhDqG0CopaASxZKr5TNeLnOUC7CP7IUBEczbko+vFvMv2",
+	"4bawE0R4EztFUFXlK95+AQYIbOSigcFdp3ZvFTei0hG42s5Re1zbTm9D/tJlxZ0c0K/zPF+xmJwQmHUN",
+	"xLozPrdLhnPvxvHG28/+Ht6OKTW6RKnh7fg+60XsOGInEfvn3//h/gS7AhtXORbELADnMJKQgBZ5RjDj",
+	"6jqdz0XS0Bmnc2xvNlaZDNJWfP2IsmdAb9quEBEnpt5b44W+7gQ8bHsyIXPcglRvNqCuJTxqIHZjvNLg",
+	"YZqhy/vHYhr246OpUhpqaAp31cGuhZjjlUapPerWO4RN217ZLmTpWDSVqUAefsIEs0mulpoNEZkAgWlR",
+	"KV3heptxI3LbM1fSApi2EUMgeJ6lVNgCO6PFB5yeTagOqPDhMVkBsKOygV4YvzUwDSKC3aIMFlcGNpeg",
+	"19SNp8Hm2HapAiOmWCqf1rFhqaxcdFzK5A+gr18jV4YTbqX+YzaE2r5jKwjTxBXmYMPF6Br3ZXGJBS/5",
+	"Pwyk46ghLMfpydEwNez56/84OuZ2PEVZFReAcMSyEZupZJEpdvLgoRPvF1g82P4LC4fQtb9tPj7p9WLc",
+	"IfGAzIlBp88GDhsw6MSuHDHR2sOJjn8uP03M4INOxAbAp29//uff/2H/6c4e/vIpdjclgkqWwIEcCrjb",
+	"IwyJbaHLvndk+YkYpYkYyOGKSpmcBzQ4qS6Vo3jt631TuGzER1MQMQN5uVTQtGYjLoFji/SCXDGeJLnQ",
+	"us9iT1sfs6/OemcRk8pO2ZTlamHE145GpMpnD08/iLAqDjzKkMc+gqI6dk/TwFN7NuzrX0OvfnC8/nlR",
+	"Tv/Dws64r2+Cm80VAAjKR3M2VMkKNldc4fyPu+wynWGcYCDfPn/KTk9Pn9gj9cPl0y574bdxLjxC4+S/",
+	"Hpyyf/73/9gTatUXrHvG5WRh1YudNAB4At6TwE84sSWSYRhhokaLGWR60MYndkrdZfG/Pbtk960RE0P9",
+	"MV1UONHVgkH2/MrEbWWwrnwYFOfK/umCxWcfP8ZAq4z76R50ghtAkNwrGA6Q9MDOJlIC+BLOWJLc7R2o",
+	"Gs/ukQS85xoaSKgyClXkobNIv29NvJX264M1DCE9oJSdofICIqaFMRloMqsH4ge29wh6V9oMZEGLGYwJ",
+	"1Bp9MfWf66LR9qo8K2yYpTLJVn1aRLtukS9Gjgee+hI5OU4/Y7+d3wM/gjHicn5IfMZQ44DSTFwP7C5v",
+	"7MU8LIaODYRftcY4fJhkIa6+k6x4W2CmQqMGXyoqgCGysdsazzwWbyRwS3gEAUyehmJIoXKmQXyI/Re4",
+	"71NYhtLVz8JegyJ1BldapNzZ79ql9Gl94VfdqhcfcivR/qFZqrUoaowPpMc4lyYsCAPa0+LuekairNHC",
+	"WZzZfpYWhMizsAMDmeIeR0AHHBMFhSuxpgufiT4KRB5MhLPlIraQmdUuwbcRMs5H17SZKlsHtRSqG1g5",
+	"d23ksINGZQkcSX1NqBL02PoVx6zPvgGfiZn5h6t//v0fcVFolJN1bm0DEeaZDWQclkaJUVrbj0yh2ENE",
+	"ibN2SHZZSsLNTmRxoY6ooT6rw3YHso7bhe1HwF27Hgj7cTrfUftxl5it8jKus6h2gaf2XsywyAlLzflA",
+	"UstUbhSH7IrV49CVZ8rDibZaDsr1+IRwQDBYbxFNBV8yxgkA577GA2lElumi5M95KEtpRHbfWCcOwD4A",
+	"/DFFDJ62E5lDIOZxcFLhj+4TToJDJ+2erQAbZiSEtECrzW8mLLgzXmhBpcOIQg7BRzo1QgNh/3LKDYgd",
+	"bt9cavtHOMSYyChm7Ks4LJgTf41ue5aOhNSiqDHZuZhby4OddHudqLPIM3Lhdf/+/eVy2eXw567KJ/fp",
+	"XX3/5Yunz16/e3Z00u11p2aWIeLWZMK590H1gn7nuNvr9gAiPBeSz9NOv3Pa7XVPMYV3CsGR+04euf+w",
+	"P05aIvsE5TfTXAgGsFGjnIiA2bx3Dwr/W7sb61F50pTCuLa+cFJ2/b8G77rrLFG6ikbJ4VSxRsPJi090",
+	"XiIKZawil3JSbKzzQq6musFJbCjevBxI5zM6je/ugGBbRZV9Gxf1jGI6/aJwjB2kE/rfZU85kFZTxUI9",
+	"BcMK67MIE8QRSkGT2TqlmY4r/UHLAybKzR9h7QJvGFUoxDMWmooaQjdGcMVqD7U9/6EQLkxyyMN08zqQ",
+	"qWGaL2nt30MxHgn1WWIw14BlzyXC2H8seWrie/dQiHo9Rc31GScwcuB1eD6+CMNpfi+wcCsAslCuCEWI",
+	"E6LXbY4ue5leC9RyEQTk/EQPZHWmw/G5zto9DqbXoPMCQ02FDAVvZekfPQehQZy91tz7X4NOaMaM1AxM",
+	"W9wYfvtgkAxPBLghhIycqRv7DSfpMK54CYWytS+NeTSmM4oesB0PoRNhd2iMwuFMXIabFm2qQiN/FZdK",
+	"ZFnXKtwYdtomCh79GlvC0dg/DORQsGWeGiMkW8ytsLAnG1EeGFmwKzPiTuiSOWDNVhyJyRdmit61LLaf",
+	"te/sPomC3cGmKsMgKjgqtP3KF+/BVkTPGLchbTo79yEShgyXQAhAUCZshM5WydMus3p5/pQ0d/f+XXSH",
+	"AJ1sW8XyOKSkqoQr53QK4NxEoeeDd9n2d7L+wT8G48cffopTF7teJIVMhFtZyK6w8/sWnXciRp2K0XWV",
+	"GrHvLI1AcnuPIY9cw650Ghg1DZXO4uJJ2lHw/XfWaYFydVk6zLmv3DXP1Uf73zrNhLT2O+1lzv7t2WWX",
+	"XXr9g0fZnvV5LsZE0PT9m3eXdk5mEDaBsVjZZm2c0IYENgEIA1hZgpYv9AWpnihoTTDkKZcsztSIZ1Ol",
+	"6QSQRWE/NZAYa5yD8vI2gjVNo8JAtB6uC1xrw43oW1nMLl++Q2sBryJSJV8knb67YAO97Tz+Tv/H5vuS",
+	"4hF33yKA+H3j0y5qBtdPTff6dDytqqzJuoCj9NwpJBBaDkKW2lYgbOFg9P2ClALveLbNndliLFCPY5tB",
+	"v+IfHXnoxmff8+3aLGE2foo6udBzZe03O8CTXq9tnP45txSJNd7OtnnhBcZ23N0dvHa8+bUfwqKP8NLp",
+	"5pee+9KQ8MbZ5jdeo6q6VDQufPHJ1vPw1BVftO8dbzEduFMuqYgjvPVw27feLMybsedJPDvZYhq/U9q8",
+	"VuaCCjfCa1uM7i034iUVdPwUdR5st9BU9hFe2GK13uepET8ERSHhxUebX3yHReqeL7KsdLNqBY89BO5a",
+	"9cef7B7Xi9mM5ysrKfh1oAG/+rdnl193oo7hEx2m2QGYo3rDWYi6/s+gbD4BvkfpFqARWDH+vhSihlV3",
+	"Jo4K2zUIl8LFwb+/e/Ma4qPdBs0zkE71JECGWigeUCpYRGKmRXaDpSVQApIFBioHos5hFKXLLgh130fz",
+	"G0yxJV+V423VAKazQqOaEbOl/WE1X9kAadMw3yuoBUsR4m9UsiJ0iRFIlsjnyMyZKnn/rxov7elWFQvq",
+	"g20K+dR+Q/wAlp+1AV2/ztlGKx6dI7RZrPq4caX0SlCX45OHPSp41Okf9zziowMWi6sY1Omf9uwOhsUo",
+	"9y2g02/rFKH/1nWg8lX7LbuiAUguOB5VA/28wUBnoX2+/ejd987Wz8SnbRUuiV+vVcrwEsqw/KLdGrXb",
+	"4y3kP47nkqob/wZK8XT7Tir1Euoaw3sPtpl8X/34lUhSfrmaiy+a+LfUxFZv7aWKP0VBuNDd/wC2rVFD",
+	"Oy6z4Doj99F5H1bGO9AiEB/euRd4qBlliITEiKB1+UCCenQi1OrOTAB+SwqKeGPjpZZByGPDLddinOFl",
+	"nX1+IKkOAwnmFDEq1vXGaId9E4UvKWnr+sQUVGRiPBYjw5R0t3n4V0+16JzQgXS+lKe2QJBKiFSHsGPV",
+	"1YbB8iGwLFAUIXis5H43af8qzHQvE4CH4HCvuJDvsnPW6zSqS8CLlF4IGDU7wzTLMOufmhFQOrChHa/i",
+	"fTu1h7bWfm3MoNurwR1mzW3q2hxUtH0pdaDzaHw6esKPxYPhSXL2+GGvYILo9woEqedx2GvwAGuFFhoi",
+	"A/RU9w+i0iFw8lqZ52ohk330+Re9/EUv1/SyO1uBXjyYWi5i8+2K+ZVCloICiqAY9zcAAJVd8jwBWCof",
+	"XbfUGWsgM2LEORRcYqTagY2b7mBemDXObkHnIBWgmKi/mlAC6HBDlHoozFIIhLoU0FI1bqY86q/XsCE6",
+	"1Slk0s97KV6r+WGePL1RhdY0pcuZ6iVAk8rWjo5oL13tp2ST2nFbCkif6mq3QeGvaeQMvHHHFLXWsYZn",
+	"Oie9k4dHvdOj3vFl70n/tNfv9f5zF2VW4/K6ExUOSJjSiEJ/fB9lXOWeatHCIdvXH0UTO/vjizL+oozv",
+	"RBkDNd1dKGJDtbgawTQO6bIkwv+Q7F8mut/iWzZmOqSa/Fz0PZcFN9dAgn7RVjU2K/ESMMdDdYhFnV0A",
+	"tu3cwSMa1HSTasKRDkXgTe51bVkXdKnXj4Xj0XzDWCbB307aIgNYWx3p6pcBFDbP+Eg4nH2arOvNlacQ",
+	"26YvlJz40935l3UfuynGzCed/gmRttvtVFfKx6CUo4PpvD+n49mo7n7vMv2t4ElJpO8gnr8lYXIXInoh",
+	"Nwcxn0FqZjmHiKjpICYYZsLV4d25D4EC2qm4itQQVSzlF7nwJqCMXDJRmDuE8U5/D0k5jADELhCAU57P",
+	"MshTSQ0bpxIqY/gTXaSuNAnuhTxoILA8vTvdn20tJdqz/+/ExBcyaQhTVkazj9RrTflvkX+lfQnAHAmc",
+	"Y1+M/5rx/1uY8V+s8R2t8WL/H1DgJwrpENda4hwRe0a5FLZSjpqE/BKTr/zNke6yiyxj4zSDssYuVTBA",
+	"aPr8IyhQhJkK1xCkqpvMtocbpZMRH819gP0XYqnT7wwWvd7p6P9L1Mis5oLZB+AngX+A/AD8AVIE8Nf7",
+	"wc8la7RCstQsduxU7Sdktth8T3Ol9RtIotjjMO14MMp7tXydWt4SdsssxRDmItihuPidn2DnYYrQ3zZv",
+	"viLWabCyEyTgapHfCO0KRRM9AAQpKSeBcX3tS2AVO4xdsPi7ZxffxhC09NBfnqXXIvKwe9iqKmn04bDj",
+	"ndugO76DV1d/tt3xorx0i/n/atsUjp1j7Y6wbVEmTznlFRNLNcpXJuQklQIDAy7OzmWB9i5Cy5HL1rU6",
+	"YyBTSIUficinrWhhTCondBu9FPxaSKb5WJjVbSMBMNK9jS43X97mSoo64v3OWK/kCDjr7UxYyfUhS6Fy",
+	"NCYMwxdgOhA1d0V5xp3+2fGTs9PeWVT+84x/7PQfnz5+/LD3GHxhyrPVnf7JA6j7gjC6q2GmRteO/vD4",
+	"4enjs+JP+OPj4ycn/jchTQ5cOacnUSdNsqBYjTUa7cCvEjF3nN/Q+aKvUPUGf4MOupLwjuuDeuHI8q1L",
+	"cZWFxe8g9cc99/DRce/x44dn7mcnYDr9E2zXLvaVlQ1Xda7Pk4cnx2dn4TN+IMfuVRqz/8MD/D2VE9eF",
+	"k4ePz04fnD146D0MP2tu7t3vBecdjXrJU1OePfuLbXyuIMWKxvGpwRaPOgtpNzUe31qu3PaW+gs5Vutt",
+	"c2Av+DxN8cMIzz9GhOE5kEzwoVeJKKvrwrvR4ORyhUbmTJg83cLOXLp8VJ/8tZAGU0vhwk98hOziGYf7",
+	"y+9zNRNmKhb63Joe+r4XsLo7S6ACHiVjMOxAdyBvJ6td/7ezQj3OpjBDwbi8qpxEdnxSkFZtb19SZ74c",
+	"ns/+8KSTRS4w+bnYqzsfHkpQ7jr1v8E0qtjh//7uzeuaDdzkY8Eb9un9jRLXWvm+t5JnXVEnzXR6Jl+I",
+	"OpNd47HwtAJ/eteLFrHRvnabacXRU95tM1HtGkpb3X5b/d+LVy9321auf4UIpZ73GWyf2wjOLzvErSOt",
+	"R+MOccwv9zGj8Uqnf2u/qn1aJNkE1AHgIuWY9O2QuS5btMTwFpDj6QDxHDkmOqXFQNJlARFcUoETZFbR",
+	"KRDHIIIZORUilz1kLQlAUjsjAlHJSC4Jn3Ep2QtpBhIT/R0LEVxmQt28W3p30Cqx4iX1S97116eel866",
+	"bv4A6KmaHx233J4WBbqrgf0db1OjxiX2DI9Ydg6AVy09ceywv/od7kJWQVbwy9nJvnetwUpuunBd7Ctd",
+	"PmeY75/ZlsNTUJJznkgykKQFNXezUefIjSgED8xE7rd7RfARjlBZGtN/tF/GvrNytkwPo3JiljjuRb1e",
+	"LypTjgJvalRi0vDYS2TFo6AZwmMGsoqPKQhWq7yqjuaP+Ce67FkK/ACQVFKaP4pjIM+eYwPLsaxASCyi",
+	"xYf43r2NqSld4vVyRFBIqtlU4eC8+DgIfxkoMMinwYb++fd/4H/9//Kf//0/x4TitbLa1YEJim2pQJ9F",
+	"SImwTHWI6gV6sIKpNLhyhobzRSacu+upJZCi7kJ6gtIiEWa0yIEVh6q8Fg0DEWkSnwcQXARDxaThrrAt",
+	"n1oEJHXUfkDsg9xSQHkBNHXPCmqDoC4pgpf7tLes2cMzgmWR3o2TBYpvvMy3esmzBl4DOsvn6dqeEF+X",
+	"KwZCLMNfxSbnIzHndswOW21/ATgZkrlJBVwy9pnk6xojkRYfrhAvgKx7F44GzoOUgfjDTad9fMLn7lko",
+	"Rtg4bG7wj6n2H3dnDZm7+MrbJQLoWgsOY6LuYSwGKLSOGZJ1ETF2MeGppn74uWRrTKOAEs/LFaSItMsS",
+	"nC1PhnfvXoWTroEXr4VWycfJ63x5A2nPaxSKzqKsmh2hWabWhnu3KKgBfVq5HUpAAgm9jsXHuRgZkXia",
+	"He0knzVRwqMuizo7jJLUAiKO4nzGSNN9NaKs0bhbp0BcluvqAViFuE/o+2jhGke/ds64RFaUBpMXIPsA",
+	"mq8TjwZfXnoCPhQ5fAV8asAjFbQa+Yy7hvomuL3ANPFmeGqcoFS5P/b+Y3Ll7d969xpsXaea9sHDkG65",
+	"spusZMVB5wBftzG7q4iF//gz3SzooBtHjosVcuSCgjGdfuc7kWUKAJVlTWad4YtnT4GppDCxA1u8VLmA",
+	"IC7iA1qdTbkAsjy6ag+qDT44frgPAojM1juF/XhpVE7lvyAhcO65uMJC1hOeykruPhjrJ1HYHrovZIUE",
+	"11lb5/m12P5RB0VtnXwA5YZZquIkgSdbkvgozMw0zUHMSrFsGsppaSiuAN1+Y3Hd/jGcsNJgce/ZjUwP",
+	"HBcPPHjkHjgD47ZpYnCgTX7UyR2MZx+/zO/tdR5Zozx0WVfApRHTEJD/+I/ivDk+/kOAw7ahXaDvlWkX",
+	"Tja/dwGKt/za6daf++2xaFsM8Z348BZMzj85eg38UxaUuLqlz1zxi3ejWvCWVUi1YI2ne/eo3HBQdg+L",
+	"taca2KRTObl3DwxQbzQHZl0zGUNRXwKd2OAF78iquZBY3hOKNPTRZl5X2yJqrFRRYFVc5QlXlCLVWJeC",
+	"uE3JcueZVgMJJJ3oaXjiZJdlE5CvkztNJiNVTAgK15GTBxkQziov6oiAf21fwYQbR/ntCv4E3ykIk+kp",
+	"z1FKhUnIv7CGMILMrSkLXoEnWKcV8BOMZojd4n0qS1GtpYPlb+wKuikDI36lFrA6ODgNIZDUoO2CzgZk",
+	"E9nHcoHoR26Yp8cmQJqd0aBzZa4Mt5BoD7GL8kAwJN2wnDU/v0/FSNhIzVf0nsqSgofes+3CC8B5xbIU",
+	"qFJxIdyeDnnqHZqetih5M0U1kVaqDKd99vII6qwXrm+dfufBuDd6NHwizpJjfvL49GGnxTz/lVgwqqXb",
+	"7sTQhgm5gq1SNbUxgcLtEAp3wQ6zL5Ws0x38qeA4d/pnx1St0Ls3Ta5Pk0mJ/QbLus3gDnrOyXl2XkMh",
+	"C5zrylbCNA3peIshFSPobT+A+o7Z+J0GL+4QhCOVOnptAGR/ffQ7MGbv3CbNn4OM/JLn8HukAJkXmuQw",
+	"5uJumcflSl1kGXUZkdo5kmKwTtZcD1fNnIFss3P6jgck5Gk3dTJ0DhAMn1SrlpIsJODgdGW4AitpSUzO",
+	"ROKxJjE50N0HTkz+XG64979r9ruy5bq50LEHUaG7hkT+SOrhtrGOL0J3R6Eb5BKXpd7BRO8tM4q77LnK",
+	"67IYrnKgtgzmZ5D33Owak/dIT8ElbOgSY/E/cLQLX9RdqZCELkUSMfPYylaFQDgX7YYeDaSvgxM4bdaL",
+	"ImZklNZl6mS8mpIjwbSaCbgf8nVag3sn9BTX5icfxPtqyU9uEFiHyE/+Vfynen7ygcVva73rP2V+8iFD",
+	"0F/s9t9dfvKh1EcueLLanCRKVZGmglAXEGx2sCajFEUoH/RO7VNpBia2j4qpnH4MbG0sqctUDrikuV6b",
+	"SMpuk0cKQ/uSRnonYL4yeI/LcGWXKr9uTUBdC3d2u61ONRVSEqIur1RPM77EGMSv2KsSXLqE4RlIB+Ih",
+	"EwFxpfsgke3R5MmvWCNnfyfLLYTX1vjDIdC8OBsb+AI9dNCXnPtCo/Snwfby9cd3X9INUCDt6ZAvIXPR",
+	"1+WEAFNusABXmpSUS5pDVqR2VfyJDRaqxFnnxlf5BBhLLm7UNSJsrWMxkOLjPAWtlQvIlxRA3sROeyzh",
+	"K81mgHZRORAwwD0mKVgqdjlDzloo+kUlDQNw4IjneSr0QIJXFfcRu5ZCBkoMUONb0+jZvl7iJG7IrXgD",
+	"qMCkwDa7WnXElScFFrKmlJCW4BO8vHVSA/TMMeVtV4xrf3kpq9iyhvRut+9+BF1X7MKt3vm5g1fkyRU3",
+	"bbyzUQd3lA6feXB02is9E9zSgfkDm7LS6knpDawOHBiRfXQ3u/fssYMughPXufjm6bfPnv/bdy/+/X+/",
+	"fPX6zfedTz/toB1e+m21XjngnJzD9SxWKMSChePgbACE/XegMv7Mkt+uNy1mINLph5a03GSG1nALfTjB",
+	"P8hFeGHluPgIsXeH6ncADGnlDqG8M03weTJREfoBIANuNdAUQ/1d9k7ciJxnA4mdLGJESro4VnERQIx5",
+	"ULt2KNiUy8QK/4UJ6cZVljjAO51Eh8x37Dil4rlBqWgP4Q6Qw177wN0tjb4PZHsAppFUigy7H0fW1rUf",
+	"xRuPBMAbDmrQxXQDNyeq5NqNRmJuHNAG++RY/6iGKpU7RXjIh4UyPGZDa/AQzwANIbGDBzi3nd8XhoJ7",
+	"dLfT97gHKunNJc6362OTxQ1iEuTIXjE4bFWVI3CuOqT7WygbcW+CbG+8onCy2dODPHr06CGwhpQl8jpp",
+	"axuHyWzq1QSEV/BAnSHl4YMHpw7TDKwln5q+Bw3h57Y37Ytpv9M4ImyE8tXPnejF9TqvTVN3+h0z/3BV",
+	"1YNX//z7PzobNOUtp3qjovwD4xC+BCZ/FzTmoFRwM+6o5wtv7f7P7vB8QrWfCUQSNN5gobawvtREKbpm",
+	"Ij3GDWhilovxQiNLObAjSmW1taMiQ6XTqPrQkRFyIEmQe1XHLpAqb66yDI0A670OxWQhsWq5bUiBXhYy",
+	"Obe60uSCz/AizSpBa6QISSpUB0VIGgu/N4Q0rTIvVN9egpbMka0clP1l2tui61vItNBc+uOUavxyf74H",
+	"aAnM2NtJmS34IdKg7M21kC7eQ8hsyD4lNBD4G1T0J0iGNEvF4qu4jLipHRgKf8w5EFx6Sgc6YbdF3hQB",
+	"kZ9QoM7XsYFR+AtC6bYHpfgXxrzArmwOR8EbewWlrIicCEPFiu3uts4MtLtfvGqOHGKb41V+DAYLMzlu",
+	"9BRXt9sKkRLj9GMpTDXjH1+GVIdzbuxJ6vQ7//XjxdF/8qO/9Y6edK+Ofvq5Fx2fPP70r52oRqYTrelj",
+	"OapWYRigDZt5rhWAgN1FxK0gL/m1wm08yzYrJtzmP3ZSeaPSEWS9EEwC/KjRosxYYnckMIP6p7drFRrb",
+	"Lv5H7+4eFLMvbrgxsRvi9xoT+8JbV4uKkbQq9Bj8sIasri0m9pQyq/zOQP4gx//gcs0NB71WoWyAZ6+w",
+	"EG5cJDkFRXKnKks0prS4/KWVJray1ErsejGIILkFmoBaEJVvgXiHrQuhMrwvmQnjELekVq08nc1Nl8VQ",
+	"+r6emBYjmZVLL+Mum8zThEi6oYGY30AWjA8YufJXw5ih6qG812JuzgNqh6jCFcFczAveghvrxWhKhxFV",
+	"l399IFMozrtifIZ3zfH3F5dPv2Okqu/T7VXswmJsqMwUFmNKtNyJMDzNdJe9TK9pQJ74YYUyH0KKsGNY",
+	"DIZPvC56hixSt4+eYTuNsbMiGchP7prnKk/ZZboaqxyQA1QX6KfIKtorPikRF5897vU+3SKqMk9Hd1tO",
+	"F8NVLUQE8H32Fxz8X2jfJoyUyHiRZas1iulWQMDSwNe7XrZveECtv/wnz3CBGXsGs/ElGvW78RRxt7vs",
+	"4201bI05DHi7rBRF56BAEKmcYfz9U+FrOQG+LnL1LfyufVo03YkUpDKRB/Vp+LqHPqBxT0nTmk3gRgVd",
+	"s1SH6Lhzq2g003M+ApU/zq1egOxF7zoM+eh6kquFTKyzhbc7tuFqViNoHnc5EyTkId8Nofe4L2Lb290Q",
+	"KNi54Fs13T+QpPzP2dCq4HEDdNuJT2+dcCQl4hIAhxHLlLp213GYSmx705yhY9enUIz7sbZAY1vqAHr4",
+	"TnXAt8XottEBtM2+kC1+Eas+gcVuoF3Fqg/AbSw4AhULrBQCg922iYVIA9GDOSTkF8iEyOTC8qTWAk/J",
+	"ZYmcKT+Q1pbH8B3KdY8vbRG44EwXWSH7FiM9kEyhwx9IFKpa8eD4pBcFSLn+abTVnSnMpE+f6+1EAXZ2",
+	"Qsl2Id9QgUDvnxS31J/2s/APLAi3FYFfRN8fvKTnPuahNQJryNNbob+/52aK9HfcjKYNwR0KCCCxpbNB",
+	"XZgGjhhRvRZkOzwQq/SrBlxQDCkZXXZRcE4KpsblKAgkclBsI8UCYCkIwVdiNsRmORDKMj7UQhoICFH1",
+	"MOC1PWdxLyaWV441n+x88YGEVhkHuk7sKEWsYicT4lJ9Y91lr1rF7UBeFOyTSmg0iYk8F+PikMwN8Rmt",
+	"+r44daqZyohLUrK4InfiCNNV8OZjIHECQaOEeFz7Fohf5Hi0//R8vEHUCE13+zlt2ESh8oIfV/afKX2k",
+	"MMojMHLdBTHa7v1wOI6FdcrzpMteq/IckKXLsyzQZrDCxQxTziNPQB/6XMrylJ07UkxD8TDMpfSJksiF",
+	"yhNHJGL7PZCOVQT6spAmzVyU8L27LQfvxWcGQfFCO3qccbdd7L7jqYZUeuAKpSq3ATdviW2YZWKM/Luo",
+	"jq4MFtEn3l9iXDUqc3dcbJSp0bXLKxlIBAJoJKBCdB9uVt9TbkUhHojxQiPPXZxzI64yFHgUPXVToBy7",
+	"VQJw6BjzXGnPRAPpSYZ0UPwc1guZdoGxMyIiVLkKEiaor+c+VEkXABkkPGF8lkiV1EDCAIKgrwnq+ILc",
+	"cFNoyhwGLK6Cy2I6BZ7OidATwxW4nSIb203jIBUI6ptSahDwJOtrkRD0EnphXbUcfHXHi11ivbLzh9yv",
+	"jQm58+QgcUzwyAKbqmSqtEcdo04RDm5/PzB1miycHv5GZhz9q7Cx8Dt1NOAa+J+vwhZuN/vzo9NHZ8eP",
+	"T852CZj+UEzxHSP+fp+G7a3mP9puh/1GVq+/1/ndhH9vZQJ/gSP+kQPAYDKXLvICCzmIAFTv63YMatTD",
+	"v/cDUbUx9yy0z8pBYcTgUGDV9jbjk3KOWnum2ECuQeWwu8kUe+pHvasLBCHjF992fk1kSWmNarX0Hfuz",
+	"1I7s0IUooqZ6+xmfFEREWgA+vKKUjkkpeX3SQ/rosC1gsIO2zgLG6V4rjXQV2bJn74Ou/RQRTGZ/vo6X",
+	"4dbYVNmHHvtj5Hx9icvcDhPTIhW3lcsHjcg0SPfCSGwR7nYGgiIRADvn3nmNgnoTZQYmR3g3Uzeb6e4G",
+	"8p2V3tVqQY4XGMu2pDMRnzMpsC4QXOUxKuiMLjUi2h2EM8jMhspCRXAD/g+jPXTJGMFtHM+WAAMKI0ne",
+	"b6MzC0RQ6P0GLY6KmnbYOIVrSl3A39Lc1aiBmBWwL8ukSgYhBpJkhUbRgbgbFi+514PklWLQwP5OYSyA",
+	"8yNZNX2/y/5NMUW3vnHgCWB5lAvpFHM1FGFnQJs0yxylVWM4oni/KIoDylgPpHtaLew3r6AaQXzu8+7G",
+	"PM3UjauBAresCTc88tfAcH+bTqRLZnwKRIU0UiRYjgNPKLZLlxMrLAKPEjZNbe+Ruj949or+HrcRrbwq",
+	"iMfX4m+/CfG2xZbxDF1YPqcFtEp6alsF9AYfb0DYVnpRjiX5ejRFhR67QQokrj1dreX5UmBQLDqI9ZQ7",
+	"/Y71pY/ozw0Q4O3Mn80PvuIfvwGnc4tn3/Pt2nwRuM8HsMCELF+MC5mUvO193Pcff2pw3xttqFCa301X",
+	"tstcvE0lncBGbGHmRhJmsDTX9+H4PztRS1We4ivHn6rTerIv43IhMrYrMVKzDHmzQvgDBy2ebDMmvz3R",
+	"DSZi5i2mA6XlJWoqfOvhtm+9WZg347f2e396S9a+21SG4ze1XIP45ca4RIGJCIMm5ejDRY26eaqWWEuD",
+	"KDmjoohF7Pg+B7JO7BWWf3IM9Bpp9T8rNpzv/Qz+HmIcpfWu8XGWKlwFhMqN/MmbS7LZgdUI+VtCFzsF",
+	"D/ycb0e4/CV48GcPHjSJrlsiPA4ugjETvFX+vvNcy+UCvujkQiTBu/hK+kQdiTex3o3STCsli1scXwNV",
+	"D+Q7kd+I/OidkIY9u7Hdh2KYixzRAP2wJkhIiRxcakOAArLWlyq/1oUHBe29U4t8JKAc0TBXSw30+vZ1",
+	"9KVHizxjR6/Rj/6FCfsK+wV8WPYL+2Ugfzk6OvL/s4/4EsjsF7xFHv5VjAhK7HhuGiM0iChOZVAkObJO",
+	"vfXRs1QK9gvmSwa3zUWRHs4mfB6xhcyE1oyz2HnvDkrSZdi7EV9MpuZoMbf9K4UKIlZ2tH9hF44xIHAs",
+	"4T+FJJAIUQU4HgGYs3JdgTKPAVzwY4eoaBK6qNbzx/75fv/C4tCRaejeWw8tsp0ac22K2/sUkR4i72N/",
+	"RmomSLWnuurFVz+E+1RpEZZeyAWii6mfIs9VbnuBMY5FLiKWYZpTCbYgHW0DFJ76JZw1AWwKvyBaZKRm",
+	"M7u3sKMcS+vSTpwK6dAuuYDBur1tFJoMY5Wz4weeosE2iTxJuGGHC+N7jBB5FmPVsDfPn797dtl98frp",
+	"xdvXF5cv3ryOacYQvGWnEF7RQshyEMvzQwxkGAZhX10WtaIB9J9molTwE1nQEbHxNZk3YUnd0QIjP7hO",
+	"mYvUWXEQv+TaHMHBPXrxbewy3t3JZYkirMxMiwziknYC3fYciilyTpXEBsBwkKrKC42BxHWgQsSXvvA0",
+	"W6ZSM4holaOX4d70aYyEw2pJShiuIEOxnt/YGMOybXox60eCtigdmjCHwPh9NpCQL06Czx+wiATuUi2y",
+	"BPFVmqcJVbibIkqKDe2yjxYYgP0BwFFF8Ak2V4TgIp6VI66lW8GlZGhXQSzRT1xrNNKXfW8IR+KSFjXM",
+	"i2Aka4xFUo7HkudJAfdjcOlIJwKG0W/I8AgLAvrdSYkPUfMyRSxeBOYU0k9jIipyhACnOzFsqpxKSANn",
+	"SBSyrFD5LiJxwVadnQEdG0gPW8JQ6XRh7P5fSoQCWumF3DAFGgyWpsueKimtSgIBXKTP0gYsEkrtydME",
+	"ZgvPqG/Q8OviyhpglY4uxg43nQmcQemazpQW/h7ZdgEuEt7M7bBhq2oqSs34TFnpNhUQ906JvgbM5aFY",
+	"KexxmiPyrnZ+7PHMFE9aQr/4rcMGf615gayw7sriHKn6KhKL6gXBxKR3ETPeJSpaCzHjLQIJF6ymYTvu",
+	"u4kysOhnaWytHBMPe1Fnlkr/73ooebPzaMRHcx86c1QYpaX4LBiHgevY6dudmyZ9dnbcrcY8IaXaHnpa",
+	"zoG0Fl2f/TyguR9AaZ6BCzIOOv0BhjEHnWhQ+JjwO3qZ8ActPgw6/V40CCKY8ExTHHXQ+bRNF73FFnQy",
+	"sNsG4PYOwiAvfLHWnv1ap+zMVteh0VXFmY0IGhuYBaBW+ZKvGJ5ykqdfgplfgpm/pWf9Dq3r3zacCf21",
+	"rmsbd1NJd9snNQrcRI0WM5K5izzr9Dv3IbhGY2jm0YiATydiic8UkQkZKkTacY7Ad2sZt93oh9xOME91",
+	"/eCr8JVz0HSpjHO3XJ8Ng3dr2vLoiQgNiiK12HruHokQtltAh+rtvuLXNB8MGfWAgwsZt7oV/qqm97GO",
+	"Brzr0/uK23hnLlVWygGXsGrEp58+/b8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
