@@ -192,7 +192,7 @@ func topicProducers(k *kit) {
 
 func topicConsumers(k *kit) {
 	const refused = "rate_limited quota=topic_consumers"
-	head := k.limited("a", service.TopicQuota{Consumers: 2})
+	head := k.limited("c", service.TopicQuota{Consumers: 2})
 	nobody := service.Maker{}
 	k.ok(k.consumeBy(nobody, head.Name, "c"))
 	anonymous := k.consumer(head.Name, "", 0)
