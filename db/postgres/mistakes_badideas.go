@@ -108,12 +108,12 @@ func (s *Store) lockFor(requests []service.AppendRequest) lockFunc {
 		}
 	case fault.Mistake("dedupe_before_lock"):
 		return lookFirst(`SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count,
-			p.instance, p.fenced, p.last_used FROM producers AS p WHERE p.bucket = $1 AND p.topic_id = ANY ($2)`)
+			p.instance, p.fenced, p.last_used, p.token_id FROM producers AS p WHERE p.bucket = $1 AND p.topic_id = ANY ($2)`)
 	case fault.Mistake("dedupe_in_one_statement"):
 		return lookFirst(`WITH locked AS MATERIALIZED (
 			SELECT topic_id FROM heads WHERE bucket = $1 AND topic_id = ANY ($2) ORDER BY topic_id FOR NO KEY UPDATE
 		) SELECT p.bucket, p.producer_id, p.topic_id, p.name, p.epoch, p.next_seq, p.last_offset, p.count,
-			p.instance, p.fenced, p.last_used FROM locked JOIN producers AS p ON p.bucket = $1 AND p.topic_id = locked.topic_id`)
+			p.instance, p.fenced, p.last_used, p.token_id FROM locked JOIN producers AS p ON p.bucket = $1 AND p.topic_id = locked.topic_id`)
 	}
 	return lockState
 }
