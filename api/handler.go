@@ -148,6 +148,7 @@ func (s *server) admit(x *exchange, r *http.Request) (*http.Request, error) {
 		return r, missing
 	}
 	x.operation = operation
+	r.Pattern = operation.pattern // for whoever has wrapped this handler
 	if r.Method == http.MethodHead {
 		r = withMethod(r, http.MethodGet) // from here on; net/http keeps the body of the answer to itself
 	}

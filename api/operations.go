@@ -19,6 +19,8 @@ import (
 type operation struct {
 	id           string
 	method, path string
+	// pattern is both, as http.ServeMux would write them. Whoever has wrapped the handler finds it in the request.
+	pattern string
 	// query are the parameters of the query string, body the members of the JSON body; nil if
 	// there are none.
 	query, body map[string]*parameter
@@ -208,7 +210,7 @@ func (d *documentPart) operation(
 	rules map[string]rule, method, path string, shared []parameterPart, part *operationPart,
 ) (*operation, error) {
 	o := &operation{
-		id: part.OperationID, method: method, path: path,
+		id: part.OperationID, method: method, path: path, pattern: method + " " + path,
 		templated: strings.Contains(path, "{"),
 	}
 	rule, ok := rules[o.id]

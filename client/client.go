@@ -30,6 +30,7 @@ type Client struct {
 	timeout time.Duration
 	retry   Retry
 	log     *slog.Logger
+	tracer  Tracer // nil if there is none
 
 	mu     sync.Mutex
 	closed bool
@@ -47,7 +48,9 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{timeout: cfg.timeout, retry: cfg.retry, log: cfg.log, open: make(map[abandoner]struct{})}
+	c := &Client{
+		timeout: cfg.timeout, retry: cfg.retry, log: cfg.log, tracer: cfg.tracer, open: make(map[abandoner]struct{}),
+	}
 	hc := http.Client{}
 	if cfg.httpClient != nil {
 		hc = *cfg.httpClient
@@ -58,10 +61,13 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	}
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.brokers, err = newBrokers(append([]string{baseURL}, cfg.brokers...), wireclient.WithHTTPClient(&hc),
-		wireclient.WithRequestEditorFn(func(_ context.Context, req *http.Request) error {
+		wireclient.WithRequestEditorFn(func(ctx context.Context, req *http.Request) error {
 			req.Header.Set("User-Agent", cfg.userAgent)
 			if cfg.token != "" {
 				req.Header.Set("Authorization", "Bearer "+cfg.token)
+			}
+			if cfg.tracer != nil {
+				cfg.tracer.Inject(ctx, req.Header)
 			}
 			return nil
 		}))

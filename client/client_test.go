@@ -197,7 +197,7 @@ func TestImports(t *testing.T) {
 		if isOwn && own != "client" && own != "gen/wire" && own != "gen/wireclient" {
 			t.Errorf("it depends on %s", dep)
 		}
-		for _, foreign := range []string{"labstack/echo", "jackc/pgx", "getkin/kin-openapi", "sqlite"} {
+		for _, foreign := range []string{"labstack/echo", "jackc/pgx", "getkin/kin-openapi", "sqlite", "go.opentelemetry.io"} {
 			if strings.Contains(dep, foreign) || dep == "database/sql" {
 				t.Errorf("it depends on %s", dep)
 			}

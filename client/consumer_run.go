@@ -115,7 +115,7 @@ func (s *subscription) handle(ctx context.Context, messages []Message, handle Ha
 			return err
 		}
 		m := &messages[i]
-		if err := handle(ctx, *m); err != nil {
+		if err := s.process(ctx, m, handle); err != nil {
 			return fmt.Errorf("topic %s, offset %d: %w", m.Topic, m.Offset, err)
 		}
 		s.processed(m)

@@ -32,6 +32,7 @@ type clientConfig struct {
 	userAgent  string
 	token      string
 	tls        *tls.Config
+	tracer     Tracer
 }
 
 type clientOption func(*clientConfig)

@@ -180,6 +180,14 @@ func (p *Producer) SendBatch(ctx context.Context, messages []Message) ([]Result,
 	if len(messages) == 0 {
 		return nil, nil
 	}
+	messages, spans := p.traceSends(ctx, messages)
+	results, err := p.sendBatch(ctx, messages, spans)
+	endSends(spans, results, err)
+	return results, err
+}
+
+// sendBatch is SendBatch for messages with the headers of their spans.
+func (p *Producer) sendBatch(ctx context.Context, messages []Message, spans []Span) ([]Result, error) {
 	raws := make([][]byte, len(messages))
 	for i := range messages {
 		raw, err := messages[i].encode(p.cfg.headers)
@@ -188,7 +196,7 @@ func (p *Producer) SendBatch(ctx context.Context, messages []Message) ([]Result,
 		}
 		raws[i] = raw
 	}
-	d := newDelivery(raws)
+	d := newDelivery(raws, spans)
 	if err := p.queue.put(ctx, d); err != nil {
 		return nil, err
 	}

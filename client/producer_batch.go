@@ -111,10 +111,12 @@ func (b *batch) results(r *wire.ProduceResult) []Result {
 
 // attempt sends a batch once.
 func (p *Producer) attempt(ctx context.Context, b *batch) (*wire.ProduceResult, error) {
+	ctx, end := p.traceProduce(ctx, b.items)
 	r, err := exchange(ctx, p.client, operation{name: "produce", changes: true},
 		func(ctx context.Context, to *broker) (*http.Response, error) {
 			return to.ProduceWithBody(ctx, "application/json", newBody(b.body))
 		}, func(r *wire.ProduceResult) error { return b.check(p, r) })
+	end(err)
 	if err != nil && asError(err).passing {
 		p.client.log.WarnContext(ctx, "topiq: produce failed", "topic", p.topic, "error", err)
 	}

@@ -71,7 +71,7 @@ func (p *Producer) adopt(r *wire.RegisterProducerResult) error {
 	for i, m := range p.outbox.pending {
 		raws[i] = m.raw
 	}
-	d := newDelivery(raws)
+	d := newDelivery(raws, nil)
 	d.gone = true
 	for i, it := range d.items {
 		it.kept, it.seq = true, p.outbox.pending[i].seq

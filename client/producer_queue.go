@@ -35,6 +35,7 @@ type item struct {
 	state itemState
 	kept  bool  // it is in the outbox
 	seq   int64 // then: under which it is sent
+	span  Span  // nil without a tracer
 }
 
 type itemState int
@@ -54,10 +55,15 @@ type delivery struct {
 	gone    bool // nobody waits for the results any more
 }
 
-func newDelivery(raws [][]byte) *delivery {
+// newDelivery is of messages as they are encoded, and their spans if there are any.
+func newDelivery(raws [][]byte, spans []Span) *delivery {
 	d := &delivery{left: len(raws), results: make([]Result, len(raws)), done: make(chan struct{})}
 	for i, raw := range raws {
-		d.items = append(d.items, &item{raw: raw, to: d, index: i})
+		it := &item{raw: raw, to: d, index: i}
+		if spans != nil {
+			it.span = spans[i]
+		}
+		d.items = append(d.items, it)
 	}
 	return d
 }

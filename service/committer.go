@@ -70,7 +70,7 @@ func (b *Broker) appendGroup(ctx context.Context, group produceJobs, again bool)
 	}
 	at := time.Now()
 	plan, err := b.store.Append(ctx, requests, b.now())
-	b.observeAppend(requests, &plan, time.Since(at), err)
+	observed(b, appended(requests, &plan, time.Since(at), err), at, group)
 	if lost := fault.Point("group.after_flush_before_fanout"); lost != nil && err == nil {
 		err = ErrOutcomeUnknown.Because(lost)
 	}
@@ -98,8 +98,8 @@ func (b *Broker) appendGroup(ctx context.Context, group produceJobs, again bool)
 	return answers(requests, plan.Results, wrong), nil
 }
 
-// observeAppend tells the observer of a group of appends.
-func (b *Broker) observeAppend(requests []AppendRequest, plan *AppendPlan, took time.Duration, err error) {
+// appended is what is told of a group of appends.
+func appended(requests []AppendRequest, plan *AppendPlan, took time.Duration, err error) Group {
 	g := Group{Work: WorkAppend, Requests: len(requests), Took: took, Err: err}
 	if err == nil {
 		for i := range plan.Topics {
@@ -110,7 +110,7 @@ func (b *Broker) observeAppend(requests []AppendRequest, plan *AppendPlan, took 
 			}
 		}
 	}
-	b.config.Observer.Grouped(g)
+	return g
 }
 
 // published takes in what an append that began at `at` has added to a topic.

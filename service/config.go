@@ -16,6 +16,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Observer is told of each group. Default: nobody.
 	Observer Observer
+	// Tracer follows single requests into their groups. Default: nobody, which costs nothing.
+	Tracer Tracer
 	// Now is the clock that stamps messages and looks up times, and that retention by age and the forgetting of
 	// unused registrations go by; nothing else depends on it (P14).
 	Now func() time.Time

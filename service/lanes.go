@@ -50,6 +50,7 @@ type job[Req, Res any] struct {
 	// looks at it.
 	answered bool
 	gone     <-chan struct{} // closed when nobody waits for the result any more
+	followed Followed        // for the tracer; nil if there is none
 }
 
 func newJob[Req, Res any](ctx context.Context, req Req, size int64) *job[Req, Res] {

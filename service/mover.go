@@ -20,6 +20,7 @@ func (b *Broker) move(ctx context.Context, t *topic, r *ConsumeRequest, w window
 	}
 	t.used.Add(1)
 	j := newJob[moveJob, MoveResult](ctx, moveJob{request, t}, 256)
+	j.followed = b.traced(ctx, t.name)
 	j.weight += min(w.maxBytes, int64(w.limit)*(b.limits.MessageBytes+b.limits.HeaderBytes))
 	if err := b.moves.submit(BucketOfID(r.Consumer), j); err != nil {
 		t.release()
@@ -32,7 +33,6 @@ func (b *Broker) move(ctx context.Context, t *topic, r *ConsumeRequest, w window
 // dequeued for a caller that has gone, so those that have gone already are left out.
 func (b *Broker) moveGroup(_ int, group []*job[moveJob, MoveResult]) {
 	topics := make(map[TopicID]*topic, len(group))
-	requests := make([]MoveRequest, 0, len(group))
 	waiting := make([]*job[moveJob, MoveResult], 0, len(group))
 	for _, j := range group {
 		defer j.req.topic.release()
@@ -41,13 +41,11 @@ func (b *Broker) moveGroup(_ int, group []*job[moveJob, MoveResult]) {
 			continue
 		}
 		topics[j.req.topic.id] = j.req.topic
-		request := j.req.MoveRequest
-		request.Pending = b.positions.pending(j.req.Consumer)
-		requests = append(requests, request)
+		j.req.Pending = b.positions.pending(j.req.Consumer)
 		waiting = append(waiting, j)
 	}
-	results, errs := attempt(requests, func(requests []MoveRequest) ([]MoveResult, error) {
-		return b.moveOnce(requests, topics)
+	results, errs := attempt(waiting, func(waiting []*job[moveJob, MoveResult]) ([]MoveResult, error) {
+		return b.moveOnce(waiting, topics)
 	}, func(err error) bool { return CodeOf(err) == CodeInternal }) // one damaged topic fails alone
 	for i, j := range waiting {
 		j.res, j.err = results[i], errs[i]
@@ -60,7 +58,11 @@ func (b *Broker) moveGroup(_ int, group []*job[moveJob, MoveResult]) {
 	}
 }
 
-func (b *Broker) moveOnce(requests []MoveRequest, topics map[TopicID]*topic) ([]MoveResult, error) {
+func (b *Broker) moveOnce(group []*job[moveJob, MoveResult], topics map[TopicID]*topic) ([]MoveResult, error) {
+	requests := make([]MoveRequest, len(group))
+	for i, j := range group {
+		requests[i] = j.req.MoveRequest
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	at := time.Now()
@@ -76,7 +78,7 @@ func (b *Broker) moveOnce(requests []MoveRequest, topics map[TopicID]*topic) ([]
 		return nil, nil
 	}
 	results, err := b.store.Move(ctx, requests, tail, b.now())
-	b.observeMove(requests, results, time.Since(at), err)
+	observed(b, moved(requests, results, time.Since(at), err), at, group)
 	if lost := fault.Point("offset.after_commit"); lost != nil && err == nil {
 		err = ErrOutcomeUnknown.Because(lost)
 	}
@@ -91,8 +93,8 @@ func (b *Broker) moveOnce(requests []MoveRequest, topics map[TopicID]*topic) ([]
 	return results, nil
 }
 
-// observeMove tells the observer of a group of dequeues.
-func (b *Broker) observeMove(requests []MoveRequest, results []MoveResult, took time.Duration, err error) {
+// moved is what is told of a group of dequeues.
+func moved(requests []MoveRequest, results []MoveResult, took time.Duration, err error) Group {
 	g := Group{Work: WorkMove, Requests: len(requests), Took: took, Err: err}
 	if err == nil {
 		for i := range results {
@@ -102,5 +104,5 @@ func (b *Broker) observeMove(requests []MoveRequest, results []MoveResult, took 
 			}
 		}
 	}
-	b.config.Observer.Grouped(g)
+	return g
 }

@@ -97,6 +97,7 @@ func (b *Broker) produceTo(ctx context.Context, t *topic, request AppendRequest)
 	request.Topic = t.id
 	size := requestSize(len(request.Payloads), payloadBytes(request.Payloads))
 	j := newJob[produceJob, AppendResult](ctx, produceJob{request, t}, size)
+	j.followed = b.traced(ctx, t.name)
 	if err := b.commits.submit(BucketOf(t.name), j); err != nil {
 		t.release()
 		return AppendResult{}, err

@@ -413,7 +413,7 @@ func TestFileMap(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{"cmd/topiq", "api", "service", "db", "db/memory", "db/postgres", "db/sqlite", "api/metrics", "fault", "client"} {
+	for _, dir := range []string{"cmd/topiq", "api", "service", "db", "db/memory", "db/postgres", "db/sqlite", "api/metrics", "api/traces", "fault", "client", "client/oteltopiq"} {
 		files, err := filepath.Glob(filepath.Join(docsRoot, filepath.FromSlash(dir), "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files in %s: %v", dir, err)

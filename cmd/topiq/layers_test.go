@@ -63,8 +63,18 @@ func layers() []layer {
 			reason: "metrics shows what service tells, and knows no engine",
 		},
 		{
+			name: "api/traces", allow: []string{"service"}, ban: []string{pgx, sqlite, echo, "go.opentelemetry.io/otel/sdk/..."},
+			banDirect: []string{"database/sql/..."},
+			reason:    "traces makes spans of what service and net/http tell, and leaves to its caller where they go",
+		},
+		{
+			name: "client/oteltopiq", allow: []string{"client"},
+			ban:    []string{pgx, sqlite, echo, "database/sql", "go.opentelemetry.io/otel/sdk/..."},
+			reason: "whoever traces a client must not get the server with it, nor an SDK of OpenTelemetry that he has not chosen",
+		},
+		{
 			name: "client", allow: []string{"gen/wire", "gen/wireclient"},
-			ban:    []string{pgx, sqlite, echo, "database/sql"},
+			ban:    []string{pgx, sqlite, echo, "database/sql", "go.opentelemetry.io/..."},
 			reason: "whoever uses the SDK must not get the server with it",
 		},
 		{
@@ -72,7 +82,7 @@ func layers() []layer {
 			reason: "db picks a store and dresses it",
 		},
 		{
-			name: "cmd/topiq", allow: []string{"api", "service", "api/metrics", "db", "client", "fault", "db/postgres/pgbare"},
+			name: "cmd/topiq", allow: []string{"api", "service", "api/metrics", "api/traces", "db", "client", "fault", "db/postgres/pgbare", "gen/licenses"},
 			reason: "the command joins the layers and goes round none",
 		},
 		{
@@ -80,6 +90,7 @@ func layers() []layer {
 			reason: "the table is measured with the program that users have",
 		},
 		{name: "db/postgres/pgbare", ban: []string{echo, sqlite}, reason: "pgbare is what a broker is compared with: it has nothing of one"},
+		{name: "gen/licenses", reason: "licenses holds a text, and the tool that writes it is no part of the module"},
 		{name: "gen", reason: "gen holds the document and the commands that generate"},
 		{
 			name: "db/dbtest", allow: []string{"service", "db/memory"}, optional: true, helper: true,
@@ -290,7 +301,9 @@ func mayImport(file, imported string) bool {
 	case "main":
 		return imported == "fault" // It tells what no ordinary build has.
 	case "serve", "store", "tokens":
-		return slices.Contains([]string{"api", "service", "api/metrics", "db", "client", "fault"}, imported)
+		return slices.Contains([]string{"api", "service", "api/metrics", "api/traces", "db", "client", "fault"}, imported)
+	case "licenses":
+		return imported == "gen/licenses"
 	case "bench":
 		return imported == "db/postgres/pgbare" // It speaks HTTP itself: what the load costs is taken from the broker.
 	default:

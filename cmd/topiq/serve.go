@@ -32,7 +32,8 @@ type serveCommand struct {
 	MaxConns         int  `group:"postgres" default:"0" help:"Most connections to the database; 0 is 20, or more where --lanes needs them."`
 	Lanes            int  `group:"postgres" default:"0" help:"Groups of messages that may be committing at a time; 0 is 4."`
 
-	AccessLog bool `help:"Log a line for each request, at level info in place of debug."`
+	AccessLog bool   `help:"Log a line for each request, at level info in place of debug."`
+	Traces    string `default:"off" enum:"off,otlp" help:"Where spans of OpenTelemetry go: off, or otlp for OTLP over HTTP, to where the variables OTEL_EXPORTER_OTLP_* say (http://localhost:4318 without them)."`
 
 	MetricsConsumers  int           `default:"0" placeholder:"N" help:"Show the lag of so many named consumers at /metrics; 0 is none. They are read from the store, at most every 10 s."`
 	ForgetUnusedAfter age           `default:"90d" help:"Producers and consumers without a name that nobody has used for so long are forgotten, such as 36h or 90d; 0 is never."`
@@ -92,15 +93,20 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	for _, setting := range p.Unsafe {
 		log.WarnContext(ctx, "unsafe setting of the store", "setting", setting)
 	}
+	tracing, err := startTraces(ctx, c.Traces, log)
+	if err != nil {
+		return errors.Join(err, store.Close(), listener.Close())
+	}
+	defer tracing.end(ctx, log)
 	figures := metrics.New(metrics.Config{Version: version, Consumers: c.MetricsConsumers})
 	//nolint:contextcheck // what the broker began it finishes, whether or not ctx has ended
 	broker := service.NewBroker(store, service.Config{
-		Logger: log, Limits: c.Limits.service(), Now: fault.Clock(), Observer: figures,
+		Logger: log, Limits: c.Limits.service(), Now: fault.Clock(), Observer: figures, Tracer: tracing.tracer(),
 		RetentionInterval: c.RetentionInterval, ForgetUnusedAfter: time.Duration(c.ForgetUnusedAfter),
 	})
 	config := c.apiConfig(listener.Addr(), local, auth, log)
 	config.Metrics = figures
-	server := api.NewServer(api.NewHandler(broker, config), config)
+	server := api.NewServer(tracing.wrap(api.NewHandler(broker, config)), config)
 	url := c.Access.scheme() + "://" + reachable(listener.Addr())
 	_, _ = fmt.Fprintf(s.out, "topiq %s listens on %s and keeps messages in %s; how to use it: %s/docs\n",
 		version, url, db.Redact(c.Store), url)
