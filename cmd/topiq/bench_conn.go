@@ -29,12 +29,19 @@ const maxAnswer = 64 << 20
 type benchConn struct {
 	host   string // as dialled, and as the header says
 	secure bool
+	access benchAccess
 
 	conn   net.Conn
 	in     *bufio.Reader
 	body   []byte
 	until  time.Time   // deadline that was set last
 	closer func() bool // stops what closes conn when the context ends
+}
+
+// benchAccess is what a connection needs to get in.
+type benchAccess struct {
+	token string      // "" for none
+	tls   *tls.Config // nil for what the system trusts
 }
 
 func newBenchConn(address string) (*benchConn, error) {
@@ -76,7 +83,7 @@ func (c *benchConn) dial(ctx context.Context) error {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	var err error
 	if c.secure {
-		c.conn, err = (&tls.Dialer{NetDialer: dialer}).DialContext(ctx, "tcp", address)
+		c.conn, err = (&tls.Dialer{NetDialer: dialer, Config: c.access.tls}).DialContext(ctx, "tcp", address)
 	} else {
 		c.conn, err = dialer.DialContext(ctx, "tcp", address)
 	}

@@ -25,7 +25,7 @@ func (b *bench) prepareConsume() error {
 	}
 	workers := make([]benchWorker, c.Connections)
 	err = inParallel(b.running, c.Connections, func(ctx context.Context, i int) error {
-		conn, err := newBenchConn(b.setup.url(i))
+		conn, err := b.setup.connect(b.setup.url(i))
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func (b *bench) prepareConsume() error {
 // preload fills a topic and returns its end.
 func (b *bench) preload(ctx context.Context, topic int) (end int64, err error) {
 	c, name := b.command, b.setup.topic(topic)
-	conn, err := newBenchConn(b.setup.url(topic))
+	conn, err := b.setup.connect(b.setup.url(topic))
 	if err != nil {
 		return 0, err
 	}

@@ -87,7 +87,7 @@ func (w *offsetWorker) do(ctx context.Context, _ time.Time) (work, error) {
 	rest := strconv.AppendInt(numbers[:0], s.next, 10)
 	rest = append(rest, `,"limit":`...)
 	rest = append(strconv.AppendInt(rest, int64(w.limit), 10), '}')
-	w.request = requestHead(w.request[:0], http.MethodPost, "/consumer/consume", w.conn.host, len(s.prefix)+len(rest))
+	w.request = requestHead(w.request[:0], http.MethodPost, "/consumer/consume", w.conn, len(s.prefix)+len(rest))
 	w.request = append(append(w.request, s.prefix...), rest...)
 	if err := w.ask(ctx); err != nil {
 		return work{}, err
@@ -145,7 +145,7 @@ func (w *historyWorker) do(ctx context.Context, _ time.Time) (work, error) {
 	if s.next+int64(w.limit) > s.end {
 		s.next = 0
 	}
-	w.request = requestHead(w.request[:0], http.MethodGet, s.path+strconv.FormatInt(s.next, 10), w.conn.host, 0)
+	w.request = requestHead(w.request[:0], http.MethodGet, s.path+strconv.FormatInt(s.next, 10), w.conn, 0)
 	if err := w.ask(ctx); err != nil {
 		return work{}, err
 	}

@@ -33,8 +33,8 @@ func (c *benchCommand) plainWorker(ctx context.Context, s *benchSetup, i int, r 
 		body := fmt.Sprintf(`{"topic":%q,"consumer_id":%d}`, s.topic(topic), registered.ConsumerID)
 		back := fmt.Sprintf(`{"consumer_id":%d,"offset":-1}`, registered.ConsumerID)
 		w.slots = append(w.slots, plainSlot{
-			ask:  append(requestHead(nil, http.MethodPost, "/consumer/consume", r.conn.host, len(body)), body...),
-			back: append(requestHead(nil, http.MethodPost, "/consumer/set_offset", r.conn.host, len(back)), back...),
+			ask:  append(requestHead(nil, http.MethodPost, "/consumer/consume", r.conn, len(body)), body...),
+			back: append(requestHead(nil, http.MethodPost, "/consumer/set_offset", r.conn, len(back)), back...),
 		})
 	}
 	return w, nil

@@ -50,7 +50,7 @@ func (b *bench) prepareEndToEnd() error {
 	}
 	for topic := range c.Topics {
 		// The next connection, which is with another broker if there are several.
-		conn, err := newBenchConn(b.setup.url(topic + 1))
+		conn, err := b.setup.connect(b.setup.url(topic + 1))
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func (r *receiver) run(ctx context.Context, m *meter, begun time.Time) error {
 func (r *receiver) poll(ctx context.Context, m *meter, begun time.Time) error {
 	from := r.next.Load()
 	path := "/topics/" + r.topic + "/messages?limit=1000&wait=" + strconv.Itoa(pollSeconds) + "&offset=" + strconv.FormatInt(from, 10)
-	r.request = requestHead(r.request[:0], http.MethodGet, path, r.conn.host, 0)
+	r.request = requestHead(r.request[:0], http.MethodGet, path, r.conn, 0)
 	if err := r.ask(ctx); err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (w *produceWorker) do(ctx context.Context, sent time.Time) (work, error) {
 	if w.stamped && !s.inDoubt {
 		s.stamp(sent.Sub(w.begun))
 	}
-	w.request = s.append(requestHead(w.request[:0], http.MethodPost, "/producer/produce", w.conn.host, s.size()))
+	w.request = s.append(requestHead(w.request[:0], http.MethodPost, "/producer/produce", w.conn, s.size()))
 	status, body, err := w.conn.exchange(ctx, w.request)
 	if err != nil {
 		s.inDoubt = s.named
@@ -141,7 +141,7 @@ func (c *benchCommand) produceWorkers(ctx context.Context, s *benchSetup) ([]ben
 }
 
 func (c *benchCommand) produceWorker(ctx context.Context, s *benchSetup, i int) (*produceWorker, error) {
-	conn, err := newBenchConn(s.url(i))
+	conn, err := s.connect(s.url(i))
 	if err != nil {
 		return nil, err
 	}

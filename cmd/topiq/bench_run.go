@@ -42,7 +42,15 @@ func (c *benchCommand) begin(ctx context.Context) (*bench, error) {
 	if len(urls) == 0 {
 		urls = []string{defaultURL}
 	}
-	b := &bench{command: c, run: runName(), setup: &benchSetup{urls: urls, prefix: c.Prefix}}
+	token, err := c.token()
+	if err != nil {
+		return nil, err
+	}
+	trust, err := c.config()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{command: c, run: runName(), setup: &benchSetup{urls: urls, prefix: c.Prefix, access: benchAccess{token, trust}}}
 	if c.Prefix == "" {
 		b.setup.prefix = "bench-" + b.run
 	}

@@ -16,6 +16,7 @@ import (
 type benchSetup struct {
 	urls   []string // of brokers on one store
 	prefix string   // what the names of the topics begin with
+	access benchAccess
 }
 
 // setupCalls is how many of these requests are made at the same time.
@@ -32,7 +33,7 @@ type registration struct {
 
 // call makes one request, on a connection of its own.
 func (s *benchSetup) call(ctx context.Context, address, method, path string, body, answer any) error {
-	c, err := newBenchConn(address)
+	c, err := s.connect(address)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (s *benchSetup) call(ctx context.Context, address, method, path string, bod
 			return err
 		}
 	}
-	status, got, err := c.exchange(ctx, append(requestHead(nil, method, path, c.host, len(text)), text...))
+	status, got, err := c.exchange(ctx, append(requestHead(nil, method, path, c, len(text)), text...))
 	if err == nil {
 		err = succeeded(status, got)
 	}
@@ -56,13 +57,26 @@ func (s *benchSetup) call(ctx context.Context, address, method, path string, bod
 	return json.Unmarshal(got, answer)
 }
 
-// requestHead appends the head of a request.
-func requestHead(to []byte, method, path, host string, length int) []byte {
+// connect makes a connection to a broker, which is dialled when it is used.
+func (s *benchSetup) connect(address string) (*benchConn, error) {
+	c, err := newBenchConn(address)
+	if err == nil {
+		c.access = s.access
+	}
+	return c, err
+}
+
+// requestHead appends the head of a request that a connection is to send.
+func requestHead(to []byte, method, path string, by *benchConn, length int) []byte {
 	to = append(to, method...)
 	to = append(to, ' ')
 	to = append(to, path...)
 	to = append(to, " HTTP/1.1\r\nHost: "...)
-	to = append(to, host...)
+	to = append(to, by.host...)
+	if by.access.token != "" {
+		to = append(to, "\r\nAuthorization: Bearer "...)
+		to = append(to, by.access.token...)
+	}
 	if method != http.MethodGet {
 		to = append(to, "\r\nContent-Type: application/json\r\nContent-Length: "...)
 		to = strconv.AppendInt(to, int64(length), 10)

@@ -20,25 +20,31 @@ type credentials struct {
 	TokenFile string `placeholder:"FILE" help:"File that holds the token to send, in place of the variable TOPIQ_TOKEN."`
 }
 
-// options sends the token, if there is one.
-func (c credentials) options() ([]client.Option, error) {
+// token is the one to send, "" if there is none.
+func (c credentials) token() (string, error) {
 	token := os.Getenv(tokenVariable)
 	if c.TokenFile != "" {
 		text, err := os.ReadFile(c.TokenFile)
 		if err != nil {
-			return nil, fmt.Errorf("--token-file: %w", err)
+			return "", fmt.Errorf("--token-file: %w", err)
 		}
 		token = string(text)
 		if strings.TrimSpace(token) == "" {
-			return nil, fmt.Errorf("--token-file %s: it is empty", c.TokenFile)
+			return "", fmt.Errorf("--token-file %s: it is empty", c.TokenFile)
 		}
 	}
 	token = strings.TrimSpace(token)
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("the token has characters that no token has: is there more than one line?")
+		return "", errors.New("the token has characters that no token has: is there more than one line?")
 	}
-	if token == "" {
-		return nil, nil
+	return token, nil
+}
+
+// options sends the token, if there is one.
+func (c credentials) options() ([]client.Option, error) {
+	token, err := c.token()
+	if err != nil || token == "" {
+		return nil, err
 	}
 	return []client.Option{client.WithToken(token)}, nil
 }
@@ -51,8 +57,17 @@ type tlsTrust struct {
 }
 
 func (t tlsTrust) options() ([]client.Option, error) {
+	config, err := t.config()
+	if err != nil || config == nil {
+		return nil, err
+	}
+	return []client.Option{client.WithTLS(config)}, nil
+}
+
+// config is nil where nothing is asked for.
+func (t tlsTrust) config() (*tls.Config, error) {
 	if t == (tlsTrust{}) {
-		return nil, nil
+		return nil, nil //nolint:nilnil // none is a value
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t.CAFile != "" {
@@ -75,5 +90,5 @@ func (t tlsTrust) options() ([]client.Option, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	return []client.Option{client.WithTLS(config)}, nil
+	return config, nil
 }

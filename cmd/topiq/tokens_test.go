@@ -70,6 +70,18 @@ func TestTokensAndTLS(t *testing.T) {
 	if o := ask("shop.token", "consume", "orders.eu"); o.stdout != "hello\n" {
 		t.Errorf("consume: %+v", o)
 	}
+	// The other commands of their own get in as these do.
+	bench := []string{"bench", "--connections=2", "--duration=20ms", "--warm-up=0s", "--topics=2"}
+	if o := ask("operator.token", bench...); o.code != exitOK {
+		t.Errorf("bench: %+v", o)
+	}
+	refused("forbidden", ask("shop.token", bench...))
+	if o := ask("operator.token", "verify", "--messages=30", "--max-timeout=1ms"); o.code != exitOK {
+		t.Errorf("verify: %+v", o)
+	}
+	if o := ask("", "health"); o.stdout != "ready\n" {
+		t.Errorf("health: %+v", o)
+	}
 	if o := ask("operator.token", "topics", "create", "invoices"); o.code != exitOK {
 		t.Errorf("create a topic: %+v", o)
 	}

@@ -15,6 +15,7 @@ import (
 type verifyCommand struct {
 	URL string `placeholder:"URL" help:"Address of a running broker; http://127.0.0.1:8080 if neither this nor --store is given."`
 	credentials
+	tlsTrust
 	Store     string        `env:"-" placeholder:"URL" help:"Start a broker for the run, as a process of its own, which keeps messages there: memory:, sqlite:FILE or postgres://USER@HOST/DATABASE."`
 	KillEvery time.Duration `placeholder:"TIME" help:"kill -9 the broker of --store whenever it has run for so long while messages are sent, and once more in the end, and start it again."`
 

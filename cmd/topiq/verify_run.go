@@ -30,17 +30,21 @@ func (c *verifyCommand) observe(ctx context.Context, r *report, begins func()) (
 	running, giveUp := context.WithCancelCause(running)
 	defer giveUp(nil)
 
+	access, err := c.credentials.options()
+	if err != nil {
+		return nil, err
+	}
+	trust, err := c.config()
+	if err != nil {
+		return nil, err
+	}
 	broker, err := c.broker(running, r, giveUp)
 	if err != nil {
 		return nil, err
 	}
-	watch := newTraffic()
+	watch := newTraffic(trust)
 	defer watch.close()
 	w := &workload{history: h, prefix: r.prefix(), maxTimeout: c.MaxTimeout, patience: c.Patience}
-	access, err := c.options()
-	if err != nil {
-		return nil, errors.Join(err, broker.stop())
-	}
 	w.broker, err = newClient(strings.Split(r.URL, ","), append(access, client.WithHTTPClient(&http.Client{Transport: watch}),
 		client.WithUserAgent("topiq/"+version),
 		// Even a broker that is killed as often as possible is back within this time.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -33,12 +34,13 @@ type trafficCount struct {
 // connectionsPerBroker are kept open although nothing is under way on them.
 const connectionsPerBroker = 256
 
-func newTraffic() *traffic {
+// newTraffic trusts what the system trusts where trust is nil.
+func newTraffic(trust *tls.Config) *traffic {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // see client.WithHTTPClient
 	return &traffic{
 		next: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, Protocols: protocols, DisableCompression: true,
+			Proxy: http.ProxyFromEnvironment, Protocols: protocols, DisableCompression: true, TLSClientConfig: trust,
 			MaxIdleConns: connectionsPerBroker, MaxIdleConnsPerHost: connectionsPerBroker,
 		},
 		started: make(chan struct{}, 1),
