@@ -19,6 +19,7 @@ export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
 # imports the client.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 DEADCODE := go run golang.org/x/tools/cmd/deadcode@v0.52.0
+CYCLONEDX := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 .PHONY: help
 help: ## List the targets
@@ -31,6 +32,12 @@ run: build ## Build and run a server on an embedded file (ARGS: flags of topiq s
 .PHONY: build
 build: ## Build bin/topiq, a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/topiq ./cmd/topiq
+
+# It is made from what the linker has put into the program, and so lists what is in it and nothing else.
+.PHONY: sbom
+sbom: build ## Write bin/topiq.cdx.json, which lists what bin/topiq is made of (CycloneDX), and check it
+	$(CYCLONEDX) bin -json -std -version $(VERSION) -output bin/topiq.cdx.json bin/topiq
+	go test -tags sbom -count 1 -run TestSBOM ./cmd/topiq
 
 # The race detector is the reason for cgo, and so for a C compiler. It counts
 # allocations otherwise, so their budgets are tested without it, each benchmark

@@ -28,6 +28,8 @@ func notRun() map[string]string {
 		"docs/operations.md: bin/topiq tokens create --store=sqlite:topiq.db --name=operator --scope=admin >operator.token":            "TestTokensAndTLS does it: it needs certificates",
 		"docs/operations.md: bin/topiq tokens create --name=shop --scope=produce:orders.* --scope=consume:* --expires=90d >shop.token": "TestTokensAndTLS does it: it needs a broker of its own",
 		"docs/operations.md: bin/topiq topics list --url=https://log.example.com:8443 --ca-file=ca.pem --token-file=shop.token":        "TestTokensAndTLS does it: it needs certificates",
+		`docs/operations.md: docker build --build-arg VERSION="$(git describe --tags --always --dirty)" -t topiq .`:                    "the document says that there was no Docker daemon",
+		"docs/operations.md: docker compose up --build --wait":                                                                         "the document says that there was no Docker daemon",
 		"client/typescript/README.md: npm install --save-exact openapi-fetch@0.17.0":                                                   "TestDocumentedTypeScript runs it, in make test-clients",
 		"docs/clients.md: npm install --no-save @openapitools/openapi-generator-cli@1.0.18-5.0.0-beta2":                                "run by hand, as the document says: it needs Java and a network",
 	}

@@ -38,13 +38,13 @@ type use struct {
 // uses are the headings of the overview. A command that none of them names comes at the end.
 func uses() []use {
 	return []use{
-		{"Run a broker", []string{"serve", "store", "tokens"}},
+		{"Run a broker", []string{"serve", "health", "store", "tokens"}},
 		{"Keep topics", []string{"topics"}},
 		{"Write and read messages", []string{"produce", "consume"}},
 		{"See who writes and reads", []string{"producers", "consumers", "seek"}},
 		{"Take messages elsewhere", []string{"export", "import"}},
 		{"Try a broker out", []string{"verify", "bench"}},
-		{"About this program", []string{"help", "completion", "version"}},
+		{"About this program", []string{"help", "completion", "version", "licenses"}},
 	}
 }
 

@@ -49,10 +49,12 @@ type commands struct {
 	Tokens      tokensCommand     `cmd:"" help:"Make, list and revoke the tokens that a broker asks for."`
 	Verify      verifyCommand     `cmd:"" help:"Let producers and consumers work on a broker, and check that nothing is lost, doubled or out of order."`
 	Bench       benchCommand      `cmd:"" help:"Measure how fast a broker is, beside what limits it."`
+	Health      healthCommand     `cmd:"" help:"Ask a broker whether it can work."`
 	Help        helpCommand       `cmd:"" help:"Show this overview, or all of a command."`
 	Completion  completionCommand `cmd:"" help:"Write the script that makes a shell complete topiq."`
 	Complete    completeCommand   `cmd:"" name:"__complete" hidden:""`
 	Empty       emptyCommand      `cmd:"" name:"__empty" hidden:""`
+	Licenses    licensesCommand   `cmd:"" help:"Print the licences of topiq and of all that it is made of."`
 	ShowVersion versionCommand    `cmd:"" name:"version" help:"Print the version."`
 }
 

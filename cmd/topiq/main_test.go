@@ -32,6 +32,8 @@ func TestHelp(t *testing.T) {
 		"completion":      {"completion", "--help"},
 		"help":            {"help", "--help"},
 		"version":         {"version", "--help"},
+		"health":          {"health", "--help"},
+		"licenses":        {"licenses", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
