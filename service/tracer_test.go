@@ -72,7 +72,7 @@ func TestTracerFollowsRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := seen.all()
-	want := service.Followed("one on " + topicName)
+	want := service.Followed("one on " + string(topicName))
 	if len(got) != 2 || got[0].work != service.WorkAppend || got[1].work != service.WorkMove ||
 		!slices.Equal(got[0].followed, []service.Followed{want}) || !slices.Equal(got[1].followed, got[0].followed) {
 		t.Errorf("told of %v, want of one append and one move for %v", got, want)
