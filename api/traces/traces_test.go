@@ -2,6 +2,7 @@ package traces_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -162,7 +163,7 @@ func TestFailedGroup(t *testing.T) {
 	followed := []service.Followed{tr.Follow(ctx, "orders")}
 	began := time.Now()
 	tr.Committed(service.Group{
-		Work: service.WorkAppend, Requests: 1, Took: time.Second, Err: service.ErrUnavailable.Because(fmt.Errorf("SECRET")),
+		Work: service.WorkAppend, Requests: 1, Took: time.Second, Err: service.ErrUnavailable.Because(errors.New("SECRET")),
 	}, began, followed)
 	tr.Committed(service.Group{Work: service.WorkAppend, Requests: 1, Took: time.Second}, began.Add(3*time.Second), followed)
 	request.End()

@@ -86,7 +86,8 @@ func (s span) End(err error) {
 // Send implements client.Tracer.
 func (t *Tracer) Send(ctx context.Context, topic string, headers map[string]string) client.Span {
 	carrier := propagation.MapCarrier(headers)
-	own := trace.SpanContextFromContext(t.propagator.Extract(context.Background(), carrier))
+	nowhere := trace.ContextWithSpanContext(ctx, trace.SpanContext{})
+	own := trace.SpanContextFromContext(t.propagator.Extract(nowhere, carrier))
 	ctx, s := t.tracer.Start(ctx, "send "+topic, trace.WithSpanKind(trace.SpanKindProducer),
 		describe(topic, "send", semconv.MessagingOperationTypeSend), link(own))
 	if _, has := headers["traceparent"]; !has && len(headers)+2 <= maxHeaders {
@@ -131,8 +132,8 @@ func appendLink(links []trace.Link, to trace.SpanContext) []trace.Link {
 // Process implements client.Tracer. Programs that read by Poll, Messages or Read call it themselves.
 func (t *Tracer) Process(ctx context.Context, m *client.Message) (context.Context, client.Span) {
 	around := trace.SpanContextFromContext(ctx)
-	parent := trace.ContextWithSpanContext(ctx, trace.SpanContext{})
-	parent = t.propagator.Extract(parent, propagation.MapCarrier(m.Headers))
+	nowhere := trace.ContextWithSpanContext(ctx, trace.SpanContext{})
+	parent := t.propagator.Extract(nowhere, propagation.MapCarrier(m.Headers))
 	if !trace.SpanContextFromContext(parent).IsValid() {
 		parent, around = ctx, trace.SpanContext{} // nobody has followed it so far
 	}

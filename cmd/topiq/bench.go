@@ -10,10 +10,10 @@ import (
 
 // benchCommand is `topiq bench`.
 type benchCommand struct {
-	URL   []string `placeholder:"URL" help:"Address of a running broker, or of several on one store, which share the connections; http://127.0.0.1:8080 if neither this nor --store is given."`
+	URL []string `placeholder:"URL" help:"Address of a running broker, or of several on one store, which share the connections; http://127.0.0.1:8080 if neither this nor --store is given."`
 	credentials
 	tlsTrust
-	Store string   `env:"-" placeholder:"URL" help:"Start a broker for the run, as a process of its own, which keeps messages there: memory:, sqlite:FILE or postgres://USER@HOST/DATABASE."`
+	Store string `env:"-" placeholder:"URL" help:"Start a broker for the run, as a process of its own, which keeps messages there: memory:, sqlite:FILE or postgres://USER@HOST/DATABASE."`
 
 	Produce  bool `env:"-" xor:"mode" help:"Measure produce, which is what is done if nothing else is asked for."`
 	Consume  bool `env:"-" xor:"mode" help:"Measure consume, as --way says."`

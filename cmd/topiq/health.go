@@ -32,7 +32,7 @@ func (c *healthCommand) Validate() error {
 
 // Run asks.
 func (c *healthCommand) Run(ctx context.Context, s streams) error {
-	trust, err := c.tlsTrust.options()
+	trust, err := c.options()
 	if err != nil {
 		return err
 	}

@@ -48,12 +48,17 @@ func (c *fakeCollector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(c.status)
 }
 
-// produceTraced starts a broker that sends its spans to a collector, produces by it, and stops it.
-func produceTraced(t *testing.T, c *fakeCollector) serving {
+// listen starts a collector and returns its address.
+func (c *fakeCollector) listen(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(c)
 	t.Cleanup(server.Close)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
+	return server.URL
+}
+
+// produceTraced starts a broker that sends its spans away, produces by it, and stops it.
+func produceTraced(t *testing.T) serving {
+	t.Helper()
 	b := serve(t, "memory:", "--traces=otlp")
 	mustTopiq(t, "Hello\n", "produce", "orders", "--url="+b.url)
 	b.signal(t, syscall.SIGTERM)
@@ -65,7 +70,8 @@ func produceTraced(t *testing.T, c *fakeCollector) serving {
 
 func TestServeSendsSpans(t *testing.T) {
 	c := &fakeCollector{status: http.StatusOK}
-	b := produceTraced(t, c)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.listen(t))
+	b := produceTraced(t)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, want := range []string{"POST /producer/produce", "queue", "commit", "group append"} {
@@ -80,7 +86,9 @@ func TestServeSendsSpans(t *testing.T) {
 
 // A collector that takes nothing is told of, and is no failure of the broker.
 func TestServeWithoutCollector(t *testing.T) {
-	b := produceTraced(t, &fakeCollector{status: http.StatusForbidden})
+	c := &fakeCollector{status: http.StatusForbidden}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.listen(t))
+	b := produceTraced(t)
 	if !strings.Contains(b.stderr.String(), "spans were not sent") {
 		t.Errorf("nothing was logged; stderr:\n%s", b.stderr.String())
 	}
