@@ -152,9 +152,10 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-func (p *process) signal(t *testing.T, signal syscall.Signal) {
+// terminate asks the process to end.
+func (p *process) terminate(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
 }

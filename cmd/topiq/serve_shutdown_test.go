@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -198,7 +197,7 @@ func TestSignalsUnderLoad(t *testing.T) {
 		})
 	}
 	<-enough
-	b.signal(t, syscall.SIGTERM)
+	b.terminate(t)
 	if code := b.wait(t); code != exitOK {
 		t.Errorf("exit code %d; stderr:\n%s", code, b.stderr.String())
 	}
@@ -237,7 +236,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for {
-		b.signal(t, syscall.SIGTERM)
+		b.terminate(t)
 		select {
 		case <-b.ended:
 			if code := b.wait(t); code != -1 {

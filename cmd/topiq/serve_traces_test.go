@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -61,7 +60,7 @@ func produceTraced(t *testing.T) serving {
 	t.Helper()
 	b := serve(t, "memory:", "--traces=otlp")
 	mustTopiq(t, "Hello\n", "produce", "orders", "--url="+b.url)
-	b.signal(t, syscall.SIGTERM)
+	b.terminate(t)
 	if code := b.wait(t); code != exitOK {
 		t.Errorf("exit code %d, stderr:\n%s", code, b.stderr.String())
 	}

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -143,7 +142,7 @@ func TestVerifyGivesUp(t *testing.T) {
 		url := broker(t, "memory:")
 		p := start(t, append(slow(), "--url="+url)...)
 		untilThere(t, p, func() bool { return strings.Contains(p.stderr.String(), " begins ") })
-		p.signal(t, syscall.SIGTERM)
+		p.terminate(t)
 		o, _ := verified(t, p)
 		checkGivenUp(t, o, "terminated signal received")
 		if left := topicsOf(t, url); len(left) != 0 {
