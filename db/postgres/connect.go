@@ -145,6 +145,11 @@ func (s session) configure(ctx context.Context, conn *pgx.Conn) error {
 		// Every query but one has an index that begins with its keys. A plan that was made, and kept,
 		// while a table was nearly empty must use it too.
 		"enable_seqscan",
+		// Likewise, for all who look up one row at a time for each of a group: a scan of a bitmap asks the
+		// file system for the length of the table each time.
+		"enable_bitmapscan",
+		// There is one good plan for each query, whatever its arguments are: it is not made anew for each group.
+		"plan_cache_mode",
 		"jit", // pays for no query that uses an index, and costs the one that is thought to be long
 	}
 	settings := []string{
@@ -153,6 +158,8 @@ func (s session) configure(ctx context.Context, conn *pgx.Conn) error {
 		millis(unansweredLimit),
 		"warning",
 		"off",
+		"off",
+		"force_generic_plan",
 		"off",
 	}
 	if _, err := conn.Exec(ctx, applySettings, names, settings); err != nil {

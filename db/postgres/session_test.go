@@ -31,7 +31,7 @@ func TestSessionSettings(t *testing.T) {
 	want := map[string]string{
 		"application_name": "topiq", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "5s",
 		"client_min_messages": "warning", "client_connection_check_interval": "2s", "statement_timeout": "5s", "enable_seqscan": "off",
-		"jit":                   "off",
+		"jit": "off", "enable_bitmapscan": "off", "plan_cache_mode": "force_generic_plan",
 		"transaction_read_only": "off",
 	}
 	err := store.write(t.Context(), func(ctx context.Context, u *unit) error {
