@@ -17,6 +17,12 @@ import (
 // ends, and returns its URL. flags are more of them.
 func startBroker(t *testing.T, flags ...string) string {
 	t.Helper()
+	return serve(t, buildTopiq(t), flags...)
+}
+
+// buildTopiq builds topiq and returns where it is.
+func buildTopiq(t *testing.T) string {
+	t.Helper()
 	program := filepath.Join(t.TempDir(), "topiq")
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", program, "./cmd/topiq")
 	build.Dir = filepath.Join("..", "..")
@@ -24,7 +30,11 @@ func startBroker(t *testing.T, flags ...string) string {
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build ./cmd/topiq: %v\n%s", err, output)
 	}
+	return program
+}
 
+func serve(t *testing.T, program string, flags ...string) string {
+	t.Helper()
 	broker := exec.CommandContext(t.Context(), program,
 		append([]string{"serve", "--addr=127.0.0.1:0", "--store=memory:", "--log-level=warn"}, flags...)...)
 	// What the shell of a developer sets must not change what is tested.

@@ -77,24 +77,31 @@ func (o *operation) parameters(values map[string]string) *operation {
 // execute presses "Execute" and returns the answer, which must be 200.
 func (o *operation) execute() (a answer) {
 	o.t.Helper()
+	status, text := o.ask()
+	if status != "200" {
+		o.t.Fatalf("%s: the answer is %s: %s", o.id, status, text)
+	}
+	if err := json.Unmarshal([]byte(text), &a); err != nil {
+		o.t.Fatalf("%s: the answer is shown as %q: %v", o.id, text, err)
+	}
+	a.text = text
+	return a
+}
+
+// ask presses "Execute" and returns what is shown of the answer.
+func (o *operation) ask() (status, text string) {
+	o.t.Helper()
 	const table = ".live-responses-table .response "
-	var status string
 	o.do(o.id+": Execute", click(o.selector+".execute"))
 	if err := o.try(
 		chromedp.Text(o.selector+table+".response-col_status", &status, chromedp.ByQuery),
-		chromedp.Text(o.selector+table+".highlight-code code", &a.text, chromedp.ByQuery),
+		chromedp.Text(o.selector+table+".highlight-code code", &text, chromedp.ByQuery),
 	); err != nil {
-		var text string
-		_ = o.try(chromedp.Text(o.selector, &text, chromedp.ByQuery))
-		o.t.Fatalf("%s: no answer: %v; the page shows\n%s", o.id, err, text)
+		var shown string
+		_ = o.try(chromedp.Text(o.selector, &shown, chromedp.ByQuery))
+		o.t.Fatalf("%s: no answer: %v; the page shows\n%s", o.id, err, shown)
 	}
-	if strings.TrimSpace(status) != "200" {
-		o.t.Fatalf("%s: the answer is %s: %s", o.id, status, a.text)
-	}
-	if err := json.Unmarshal([]byte(a.text), &a); err != nil {
-		o.t.Fatalf("%s: the answer is shown as %q: %v", o.id, a.text, err)
-	}
-	return a
+	return strings.TrimSpace(status), text
 }
 
 // click scrolls to an element and clicks on it.
