@@ -46,3 +46,43 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAppendNamed appends groups of messages of 100 bytes to one topic, one of each of so many named
+// producers: what a broker makes of as many connections.
+//
+//	go test -run - -bench AppendNamed ./db/postgres
+func BenchmarkAppendNamed(b *testing.B) {
+	store, err := postgres.Open(b.Context(), pgtest.URL(b), postgres.Config{Logger: quiet(), MaxConns: smallConns})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close() //nolint:errcheck // nothing to lose
+	for _, producers := range []int{1, 8, 32, 64} {
+		topic := service.TopicName(fmt.Sprintf("bench-%d", producers))
+		group := make([]service.AppendRequest, producers)
+		for i := range group {
+			p, head, err := store.RegisterProducer(b.Context(), registration(topic, fmt.Sprintf("producer-%d", i)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			group[i] = service.AppendRequest{
+				Topic: head.ID, Producer: p.ID, Epoch: &p.Epoch, Payloads: []service.Payload{{Bytes: make([]byte, 100)}},
+			}
+		}
+		b.Run(fmt.Sprint(producers), func(b *testing.B) {
+			for b.Loop() {
+				plan, err := store.Append(b.Context(), group, time.Now())
+				if err != nil {
+					b.Fatal(err)
+				}
+				for i := range group {
+					if refusal := plan.Results[i].Err; refusal != nil {
+						b.Fatal(refusal)
+					}
+					group[i].Seq++
+				}
+			}
+			b.ReportMetric(float64(b.N*producers)/b.Elapsed().Seconds(), "messages/s")
+		})
+	}
+}
