@@ -74,7 +74,7 @@ func (r *Round) loneProducers(ctx context.Context) error {
 	}
 	rate := r.Result.RateBefore // which is that of the others
 	_, err := r.Workload(ctx, workload.Options{
-		Spare: true,
+		Spare:  true,
 		Topics: 4, Producers: 1, Takeovers: -1, Unsequenced: -1, Pollers: -1, Consumers: -1, Plain: -1, Seekers: -1,
 		NoShort: true, Rate: 40, Timeout: time.Second,
 	})
