@@ -33,7 +33,7 @@ func restartsRound(ctx context.Context, r *Round) error {
 	if err := together(brokers, func(b *server.Broker) error { return b.Start(ctx) }); err != nil {
 		return err // a race of migrations ends here
 	}
-	r.measureBaseline()
+	r.measureBaseline(ctx)
 	if _, err := r.Workload(ctx, workload.Options{}); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func clockJumpsRound(ctx context.Context, r *Round) error {
 			return err
 		}
 	}
-	r.measureBaseline()
+	r.measureBaseline(ctx)
 	w, err := r.Workload(ctx, workload.Options{})
 	if err != nil {
 		return err

@@ -72,7 +72,7 @@ func (r *Round) fewestConns(ctx context.Context) (int, error) {
 		}
 		err = b.Start(ctx)
 		if err == nil {
-			r.measureBaseline()
+			r.measureBaseline(ctx)
 			return n, nil
 		}
 		if _, exited := errors.AsType[*exec.ExitError](err); !exited {

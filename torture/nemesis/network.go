@@ -44,7 +44,7 @@ func (r *Round) lines(ctx context.Context, n int, o BrokerOptions) (*lines, erro
 		}
 		l.proxies, l.brokers = append(l.proxies, proxy), append(l.brokers, b)
 	}
-	r.measureBaseline()
+	r.measureBaseline(ctx)
 	return l, nil
 }
 

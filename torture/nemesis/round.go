@@ -174,7 +174,7 @@ func (r *Round) Brokers(ctx context.Context, n int, o BrokerOptions) ([]*server.
 		}
 		list = append(list, b)
 	}
-	r.measureBaseline()
+	r.measureBaseline(ctx)
 	return list, nil
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -163,6 +164,29 @@ func (b *Broker) get(ctx context.Context, path string, atMost time.Duration) (in
 		return 0, err
 	}
 	return answer.StatusCode, answer.Body.Close()
+}
+
+// Goroutines is how many the broker has, as it says at /metrics; 0 if it does not say.
+func (b *Broker) Goroutines(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL()+"/metrics", http.NoBody)
+	if err != nil {
+		return 0
+	}
+	request.Close = true
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0
+	}
+	defer answer.Body.Close() //nolint:errcheck // it is only read
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if n, ok := strings.CutPrefix(lines.Text(), "go_goroutines "); ok {
+			count, _ := strconv.Atoi(n)
+			return count
+		}
+	}
+	return 0
 }
 
 func (b *Broker) current() *process {
