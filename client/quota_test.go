@@ -5,9 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/api/apitest"
-	"github.com/topiq/topiq/service"
 )
 
 func TestTopicQuota(t *testing.T) {
@@ -52,19 +50,7 @@ func TestTopicQuota(t *testing.T) {
 
 func TestTokenQuota(t *testing.T) {
 	t.Parallel()
-	b := apitest.Serve(t, apitest.HTTP(api.Config{Authenticate: true}))
-	_, secret, err := b.Broker.CreateToken(t.Context(), service.NewToken{Name: "operator", Scopes: []service.Scope{"admin"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	as := func(token string) *Client {
-		c, err := New(b.URL, WithToken(token))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.Close() })
-		return c
-	}
+	secret, as := withTokens(t)
 	quota := TokenQuota{BytesPerSecond: 1 << 20, Topics: 1, TopicStoredBytes: 1 << 30, Producers: 2, Consumers: 3}
 	made, text, err := as(secret).CreateToken(t.Context(), NewToken{Name: "guest", Scopes: []string{"produce:*"}, Quota: quota})
 	if err != nil || made.Quota != quota {

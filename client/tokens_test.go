@@ -12,15 +12,17 @@ import (
 	"github.com/topiq/topiq/service"
 )
 
-// TestTokens makes, lists, uses and revokes tokens by a broker that asks for them.
-func TestTokens(t *testing.T) {
-	t.Parallel()
+// withTokens starts a broker that asks for tokens. It returns one that may do everything, and how to be a client
+// with a token.
+func withTokens(t *testing.T) (operator string, as func(token string) *Client) {
+	t.Helper()
 	b := apitest.Serve(t, apitest.HTTP(api.Config{Authenticate: true}))
-	_, secret, err := b.Broker.CreateToken(t.Context(), service.NewToken{Name: "operator", Scopes: []service.Scope{"admin"}})
+	_, operator, err := b.Broker.CreateToken(t.Context(), service.NewToken{Name: "operator", Scopes: []service.Scope{"admin"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	as := func(token string) *Client {
+	return operator, func(token string) *Client {
+		t.Helper()
 		c, err := New(b.URL, WithToken(token))
 		if err != nil {
 			t.Fatal(err)
@@ -28,6 +30,12 @@ func TestTokens(t *testing.T) {
 		t.Cleanup(func() { _ = c.Close() })
 		return c
 	}
+}
+
+// TestTokens makes, lists, uses and revokes tokens by a broker that asks for them.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	secret, as := withTokens(t)
 	operator := as(secret)
 	made, text, err := operator.CreateToken(t.Context(), NewToken{Name: "shop", Scopes: []string{"produce:orders"}, Life: time.Hour})
 	if err != nil || made.Name != "shop" || made.ExpiresAt.Sub(made.CreatedAt) != time.Hour || !made.RevokedAt.IsZero() {
@@ -64,7 +72,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := New(b.URL, WithTLS(&tls.Config{MinVersion: tls.VersionTLS13}), WithHTTPClient(&http.Client{})); !errors.Is(err, ErrInvalidRequest) {
+	if _, err := New("http://broker.test", WithTLS(&tls.Config{MinVersion: tls.VersionTLS13}), WithHTTPClient(&http.Client{})); !errors.Is(err, ErrInvalidRequest) {
 		t.Errorf("two ways to trust: %v", err)
 	}
 }

@@ -25,7 +25,7 @@ type Broker struct {
 
 	topics    *topicCache
 	positions *positionCache
-	waiters   *quota
+	waiters   *backlog
 	tokens    *tokenCache
 	streaming *semaphore.Weighted // what streams were given, in bytes
 
@@ -57,7 +57,7 @@ func NewBroker(store Store, config Config) *Broker {
 		props: props, config: config, limits: &config.Limits, log: config.Logger,
 		topics:    newTopicCache(config.CachedTopics, config.Limits.TailBytes, positions.forgetTopic),
 		positions: positions,
-		waiters:   &quota{requests: config.Limits.Waiters},
+		waiters:   &backlog{requests: config.Limits.Waiters},
 		closing:   make(chan struct{}),
 		onClosing: newClosingHook(),
 		sweep:     make(chan struct{}, 1),
@@ -68,8 +68,8 @@ func NewBroker(store Store, config Config) *Broker {
 	b.store = &recognizing{Store: store, newToken: config.NewToken, renewed: b.renewed}
 	b.tokens = &tokenCache{load: b.loadTokens}
 	b.streaming = semaphore.NewWeighted(config.Limits.StreamBytes)
-	queue := func(requests int) *quota {
-		return &quota{requests: requests, bytes: config.Limits.QueueBytes}
+	queue := func(requests int) *backlog {
+		return &backlog{requests: requests, bytes: config.Limits.QueueBytes}
 	}
 	writes := config.Limits.QueueRequests
 	reads := writes + config.Limits.Waiters // all who wait may wake at once

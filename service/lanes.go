@@ -13,7 +13,7 @@ import (
 // A panic in run is not recovered: the state of the group would be unknown, so the process ends.
 type lanes[Req, Res any] struct {
 	run   func(lane int, group []*job[Req, Res])
-	queue *quota
+	queue *backlog
 	// groupLen and groupBytes bound one group.
 	groupLen   int
 	groupBytes int64
@@ -76,8 +76,8 @@ func (j *job[Req, Res]) abandoned() bool {
 	}
 }
 
-// quota bounds what waits in all lanes of one kind together.
-type quota struct {
+// backlog bounds what waits in all lanes of one kind together.
+type backlog struct {
 	mu       sync.Mutex
 	requests int
 	bytes    int64
@@ -87,7 +87,7 @@ type quota struct {
 	refused       int64
 }
 
-func (q *quota) take(bytes int64) bool {
+func (q *backlog) take(bytes int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.requests < 1 || q.bytes < bytes {
@@ -101,7 +101,7 @@ func (q *quota) take(bytes int64) bool {
 	return true
 }
 
-func (q *quota) give(bytes int64) {
+func (q *backlog) give(bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.requests++
@@ -110,7 +110,7 @@ func (q *quota) give(bytes int64) {
 	q.takenBytes -= bytes
 }
 
-func newLanes[Req, Res any](n int, queue *quota, run func(int, []*job[Req, Res])) *lanes[Req, Res] {
+func newLanes[Req, Res any](n int, queue *backlog, run func(int, []*job[Req, Res])) *lanes[Req, Res] {
 	l := &lanes[Req, Res]{
 		run: run, queue: queue, groupLen: 4096, groupBytes: 64 << 20, lanes: make([]lane[Req, Res], n),
 	}

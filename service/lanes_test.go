@@ -32,7 +32,7 @@ func TestLanesGroupWhatArrivesWhileOneIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var sizes []int
-		l := newLanes(1, &quota{requests: 100, bytes: 100}, func(lane int, group []*intJob) {
+		l := newLanes(1, &backlog{requests: 100, bytes: 100}, func(lane int, group []*intJob) {
 			sizes = append(sizes, len(group)) // one group at a time: the race detector watches
 			<-release
 			double(lane, group)
@@ -63,7 +63,7 @@ func TestLanesGroupAsMuchAsTheStoreTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var groups [][]int
-		l := newLanes(1, &quota{requests: 100, bytes: 100}, func(lane int, group []*intJob) {
+		l := newLanes(1, &backlog{requests: 100, bytes: 100}, func(lane int, group []*intJob) {
 			var weights []int
 			for _, j := range group {
 				weights = append(weights, int(j.weight))
@@ -93,7 +93,7 @@ func TestLanesDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})
-		l := newLanes(2, &quota{requests: 100, bytes: 100}, func(lane int, group []*intJob) {
+		l := newLanes(2, &backlog{requests: 100, bytes: 100}, func(lane int, group []*intJob) {
 			if lane == 0 {
 				<-stuck
 			}
@@ -113,7 +113,7 @@ func TestLanesRefuseWhatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		l := newLanes(1, &quota{requests: 2, bytes: 10}, func(lane int, group []*intJob) {
+		l := newLanes(1, &backlog{requests: 2, bytes: 10}, func(lane int, group []*intJob) {
 			<-release
 			double(lane, group)
 		})
@@ -140,7 +140,7 @@ func TestCallerThatGoesAwayDoesNotCancelTheGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release, finished := make(chan struct{}), false
-		l := newLanes(1, &quota{requests: 2, bytes: 10}, func(int, []*intJob) {
+		l := newLanes(1, &backlog{requests: 2, bytes: 10}, func(int, []*intJob) {
 			<-release
 			finished = true
 		})
@@ -159,7 +159,7 @@ func TestCallerThatGoesAwayDoesNotCancelTheGroup(t *testing.T) {
 func TestLanesCloseFinishesWhatIsQueued(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(1, &quota{requests: 100, bytes: 100}, func(lane int, group []*intJob) {
+		l := newLanes(1, &backlog{requests: 100, bytes: 100}, func(lane int, group []*intJob) {
 			<-time.After(time.Second)
 			double(lane, group)
 		})

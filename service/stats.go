@@ -149,7 +149,7 @@ func (b *Broker) Stats() Stats {
 }
 
 // stats returns what is in the queue.
-func (q *quota) stats() QueueStats {
+func (q *backlog) stats() QueueStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return QueueStats{Requests: q.takenRequests, Bytes: q.takenBytes, Refused: q.refused}

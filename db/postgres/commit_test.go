@@ -96,17 +96,22 @@ func bringStandby(t *testing.T, url string) {
 	execute(t, url, "SELECT pg_reload_conf()")
 }
 
-// waitForStandby returns the process that waits for a standby.
+// waitForStandby returns a backend of a broker whose commit waits for a standby.
 func waitForStandby(t *testing.T, url string) int32 {
 	t.Helper()
+	return standbyWait(t, url, "true")
+}
+
+// standbyWait returns a backend of a broker whose commit waits for a standby, and of which a condition holds.
+func standbyWait(t *testing.T, url, condition string) (pid int32) {
+	t.Helper()
 	conn := connect(t, url)
-	var pid int32
 	err := eventually(t, func() error {
-		return conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity "+
-			"WHERE wait_event = 'SyncRep' AND application_name = 'topiq' LIMIT 1").Scan(&pid)
+		return conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity AS a "+
+			"WHERE wait_event = 'SyncRep' AND application_name = 'topiq' AND "+condition+" LIMIT 1").Scan(&pid)
 	})
 	if err != nil {
-		t.Fatalf("no commit waits for a standby: %v", err)
+		t.Fatalf("no commit waits for a standby where %s: %v", condition, err)
 	}
 	return pid
 }

@@ -14,10 +14,7 @@ func (s *Store) SetQuota(
 	var head service.Head
 	err := s.write(ctx, func(ctx context.Context, u *unit) error {
 		var err error
-		if head, err = s.lockNamedHead(ctx, u, name); err != nil {
-			return err
-		}
-		if err := service.CheckOwn(head); err != nil {
+		if head, err = s.lockOwnHead(ctx, u, name); err != nil {
 			return err
 		}
 		head.Quota = change.Apply(head.Quota)
@@ -115,11 +112,7 @@ func (l *headLock) find(
 	ctx context.Context, s *Store, u *unit, name service.TopicName, counts func(service.TopicQuota) int64,
 ) (service.Head, error) {
 	if l.strong {
-		head, err := s.lockNamedHead(ctx, u, name)
-		if err == nil {
-			err = service.CheckOwn(head)
-		}
-		return head, err
+		return s.lockOwnHead(ctx, u, name)
 	}
 	head, err := findHead(ctx, u, name)
 	if err == nil && counts(head.Quota) > 0 {

@@ -45,10 +45,7 @@ func (s *Store) SetRetention(
 	)
 	err := s.write(ctx, func(ctx context.Context, u *unit) error {
 		var err error
-		if head, err = s.lockNamedHead(ctx, u, topic); err != nil {
-			return err
-		}
-		if err := service.CheckOwn(head); err != nil {
+		if head, err = s.lockOwnHead(ctx, u, topic); err != nil {
 			return err
 		}
 		var before service.Retention

@@ -194,6 +194,15 @@ func (s *Store) lockNamedHead(ctx context.Context, u *unit, name service.TopicNa
 	return head, err
 }
 
+// lockOwnHead locks the head of a topic that was last appended to under this database (P13).
+func (s *Store) lockOwnHead(ctx context.Context, u *unit, name service.TopicName) (service.Head, error) {
+	head, err := s.lockNamedHead(ctx, u, name)
+	if err == nil {
+		err = service.CheckOwn(head)
+	}
+	return head, err
+}
+
 // Renew implements service.TopicStore.
 func (s *Store) Renew(ctx context.Context, name service.TopicName, incarnation string) (service.Head, error) {
 	return s.renew(ctx, name, incarnation, func(head service.Head) bool { return head.Foreign })
