@@ -17,7 +17,8 @@ const (
 	strangeAtOnce = 100
 	strangeEvery  = time.Second
 	// strangersKnown bounds the addresses that are known.
-	strangersKnown = 10_000
+	strangersKnown  = 10_000
+	strangersLooked = 10
 	// strangersBits of an IPv6 address are one network, which mostly belongs to one user.
 	strangersBits = 64
 )
@@ -53,7 +54,8 @@ func (s *strangers) failed(remote string, now time.Time) time.Duration {
 	return 0
 }
 
-// makeRoom forgets, where too many addresses are known, those that are forgiven, or else any one.
+// makeRoom forgets, where too many addresses are known, one that is forgiven, or else any one. It looks at few of
+// them: whoever has many addresses must not make each request cost a look at all that are known.
 func (s *strangers) makeRoom(now time.Time) {
 	if s.paid == nil {
 		s.paid = map[netip.Prefix]time.Time{}
@@ -61,16 +63,12 @@ func (s *strangers) makeRoom(now time.Time) {
 	if len(s.paid) < strangersKnown {
 		return
 	}
-	for from, paid := range s.paid {
-		if paid.Before(now) {
+	looked := 0
+	for from, paid := range s.paid { // in no order
+		if looked++; paid.Before(now) || looked == strangersLooked {
 			delete(s.paid, from)
-		}
-	}
-	for from := range s.paid {
-		if len(s.paid) < strangersKnown {
 			return
 		}
-		delete(s.paid, from)
 	}
 }
 
