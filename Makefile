@@ -41,13 +41,14 @@ sbom: build ## Write bin/topiq.cdx.json, which lists what bin/topiq is made of (
 
 # The race detector is the reason for cgo, and so for a C compiler. It counts
 # allocations otherwise, so their budgets are tested without it, each benchmark
-# is run once, and a race for ten thousand messages is run to its end. What is
-# compiled in for the fault suite alone has tests of its own, with its tags.
+# is run once, and what is about ten thousand of something is run with as many.
+# What is compiled in for the fault suite alone has tests of its own, with its
+# tags.
 .PHONY: test
 test: postgres curl ## Run all tests with the race detector, PostgreSQL included (ARGS: flags of go test)
 	CGO_ENABLED=1 go test -race -timeout 20m $(ARGS) ./...
 	go test -run AllocationBudgets -bench . -benchtime 1x ./api ./service ./db/sqlite ./db/postgres
-	go test -run EightClientsRace ./cmd/topiq
+	go test -run 'EightClientsRace|TenThousand' ./api ./cmd/topiq
 	go test -tags faults,badideas ./fault
 	go test -tags faults,badideas -run 'Fault|Mistake' ./service ./api ./db/... ./cmd/topiq
 	cd torture && CGO_ENABLED=1 go test -race -short $(ARGS) ./...

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/topiq/topiq/api"
+	"github.com/topiq/topiq/api/apitest"
 	"github.com/topiq/topiq/db/memory"
 	"github.com/topiq/topiq/service"
 )
@@ -77,7 +78,7 @@ func inUse() int64 {
 // message, and do not hold up the shutdown though nobody reads any more.
 func TestTenThousandStreams(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
 	streams := 10_000
-	if testing.Short() {
+	if testing.Short() || apitest.RaceDetector {
 		streams = 1000
 	}
 	// No limit but those of streams, however slow the machine is.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/topiq/topiq/api/apitest"
 	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/db"
 	"github.com/topiq/topiq/db/postgres/pgtest"
@@ -131,7 +132,7 @@ func TestEightClientsRaceOnOneConsumer(t *testing.T) {
 	onEachEngine(t, func(w wireTo) {
 		t := w.t
 		total := 10_000
-		if raceDetector {
+		if apitest.RaceDetector {
 			total = 1000 // which takes as long
 		}
 		p, _ := w.producer("race", "", "")

@@ -184,10 +184,9 @@ func (r *Round) audit(ctx context.Context, o CheckOptions, final *check.Final) (
 	return f, nil
 }
 
-// measureBaseline notes what brokers hold before anybody uses them.
+// measureBaseline notes what those brokers hold that were started last, before anybody uses them.
 func (r *Round) measureBaseline(ctx context.Context) {
-	r.baseline = nil
-	for _, b := range r.brokers {
+	for _, b := range r.brokers[len(r.baseline):] {
 		u, _ := server.UsageOf(b.Pid())
 		u.Goroutines = b.Goroutines(ctx)
 		r.baseline = append(r.baseline, u)

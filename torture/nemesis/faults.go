@@ -56,6 +56,9 @@ func (r *Round) Recovered(ctx context.Context, ended time.Time) error {
 	r.ended = ended
 	deadline := ended.Add(recoveryLimit)
 	for _, w := range r.workloads {
+		if w.Stopped() {
+			continue
+		}
 		since := w.Recorder().Since(ended)
 		for i, b := range r.brokers {
 			for b.Running() && i < w.Brokers() {

@@ -32,13 +32,20 @@ func raceBrokers() []Nemesis {
 }
 
 // raceBrokersRound lets brokers race: every request goes to all of them at the same moment, so that each
-// is a race of as many transactions for one seq. Sessions are taken over meanwhile, and the ordinary
-// clients work on.
+// is a race of as many transactions for one seq. Sessions are taken over meanwhile, and ordinary clients
+// work on, before, during and after it.
 func raceBrokersRound(ctx context.Context, r *Round, race race) error {
-	for i, n := range race.brokers {
+	if _, err := r.Brokers(ctx, 2, BrokerOptions{}); err != nil {
+		return err
+	}
+	if _, err := r.Workload(ctx, workload.Options{Topics: 1, Rate: 200}); err != nil {
+		return err
+	}
+	for _, n := range race.brokers {
 		if _, err := r.Brokers(ctx, n-len(r.brokers), BrokerOptions{}); err != nil {
 			return err
 		}
+		r.FaultsMade(0) // the racers are the fault
 		w, err := r.Workload(ctx, workload.Options{
 			Topics: 1, Producers: 3, Takeovers: 2, Takeover: 500 * time.Millisecond, Rate: 200, Everywhere: true,
 		})
@@ -50,13 +57,14 @@ func raceBrokersRound(ctx context.Context, r *Round, race race) error {
 			return err
 		}
 		r.FaultsMade(w.SentEverywhere() - before)
-		if i < len(race.brokers)-1 { // the next workload is the only one then, and on all brokers
-			for _, p := range w.Stop(recoveryLimit) {
-				r.violation("%s", p)
-			}
+		for _, p := range w.Stop(recoveryLimit) {
+			r.violation("%s", p)
 		}
+	}
+	if err := r.Recovered(ctx, time.Now()); err != nil {
+		return err
 	}
 	r.Result.Extra["brokers"] = float64(len(r.brokers))
 	r.Result.Extra["raced_s"] = race.length.Seconds()
-	return r.Check(ctx, CheckOptions{NoRate: true})
+	return r.Check(ctx, CheckOptions{})
 }

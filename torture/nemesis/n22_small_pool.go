@@ -57,7 +57,7 @@ func smallPoolRound(ctx context.Context, r *Round) error {
 	if err := r.Recovered(ctx, time.Now()); err != nil {
 		return err
 	}
-	return r.Check(ctx, CheckOptions{NoRate: true})
+	return r.Check(ctx, CheckOptions{})
 }
 
 // healthPatience is what an orchestrator might have before it restarts a broker.

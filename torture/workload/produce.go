@@ -33,12 +33,12 @@ type batch struct {
 // produceAlone is a named producer that opens a session and keeps it; where the history of the
 // topic changed, it opens another.
 func (c *client) produceAlone() {
-	for !c.w.stopped() && !c.enough() {
+	for !c.w.Stopped() && !c.enough() {
 		s := c.open()
 		if s == nil {
 			return
 		}
-		s.run(func() bool { return c.w.stopped() })
+		s.run(func() bool { return c.w.Stopped() })
 	}
 }
 
@@ -46,7 +46,7 @@ func (c *client) produceAlone() {
 // sending until they are fenced (I14).
 func (c *client) produceInTurns() {
 	running := make(chan struct{}, 3) // sessions at a time
-	for !c.w.stopped() && !c.enough() {
+	for !c.w.Stopped() && !c.enough() {
 		next := &client{
 			w: c.w, topic: c.topic, name: c.name, rand: newRand(c.rand), at: c.at, incarnation: c.incarnation, short: c.short,
 		}
@@ -61,7 +61,7 @@ func (c *client) produceInTurns() {
 		}
 		c.w.group.Go(func() {
 			defer func() { <-running }()
-			s.run(func() bool { return c.w.stopped() })
+			s.run(func() bool { return c.w.Stopped() })
 		})
 		c.w.sleep(time.Duration(float64(c.w.options.Takeover) * (0.3 + 1.4*c.rand.Float64())))
 	}
@@ -100,7 +100,7 @@ func (c *client) open() *session {
 			c.w.problem("a register was refused: %s", op)
 			c.w.backOff(c.retryPause())
 		}
-		if c.w.stopped() {
+		if c.w.Stopped() {
 			return nil
 		}
 		instance = fmt.Sprintf("%016x%016x", c.rand.Uint64(), c.rand.Uint64())
@@ -298,7 +298,7 @@ func (c *client) produceOnce() {
 		return
 	}
 	o := &c.w.options
-	for i := 0; !c.w.stopped(); i++ {
+	for i := 0; !c.w.Stopped(); i++ {
 		m, v := newMessage(c.rand, fmt.Sprintf("%s/%s/%d/%x", c.topic, c.name, i, c.rand.Uint32()), o.BigPayloads)
 		op := c.op(history.Produce)
 		op.Name, op.Values = "", []history.Value{v}

@@ -20,7 +20,7 @@ const readPause = 40 * time.Millisecond
 // readAnywhere reads at random places up to the end it knows, and at times from the beginning.
 func (c *client) readAnywhere() {
 	end := int64(0)
-	for !c.w.stopped() {
+	for !c.w.Stopped() {
 		offset := int64(0)
 		if end > 0 && c.rand.IntN(10) > 0 {
 			offset = c.rand.Int64N(end + 1)
@@ -39,7 +39,7 @@ func (c *client) readAnywhere() {
 // readOn follows the topic with long polls.
 func (c *client) readOn() {
 	next := int64(0)
-	for !c.w.stopped() {
+	for !c.w.Stopped() {
 		op := c.read(next, 500, 1)
 		switch {
 		case op.Outcome == history.OK:
@@ -101,7 +101,7 @@ func (c *client) consumer() (id, position int64, ok bool) {
 		case op.Outcome == history.OK:
 			c.incarnation = result.Incarnation
 			return result.ConsumerID, result.Offset, true
-		case c.w.stopped():
+		case c.w.Stopped():
 			return 0, 0, false
 		}
 		c.w.sleep(c.retryPause()) // the producers have not made the topic yet
@@ -116,7 +116,7 @@ func (c *client) consumeAt() {
 		return
 	}
 	for {
-		last := c.w.stopped()
+		last := c.w.Stopped()
 		op := c.persist(func() (*history.Op, *wire.Failure) { return c.consumeFrom(id, position, !last) })
 		switch {
 		case op == nil:
@@ -169,7 +169,7 @@ func (c *client) consumePlain() {
 	if !ok {
 		return
 	}
-	for !c.w.stopped() {
+	for !c.w.Stopped() {
 		op := c.op(history.Consume)
 		var result wire.ConsumeResult
 		c.attempt(op, 0, &result, func(ctx context.Context, to *wireclient.Client) (*http.Response, error) {
@@ -207,7 +207,7 @@ func (c *client) seek() {
 	if !ok {
 		return
 	}
-	for !c.w.stopped() {
+	for !c.w.Stopped() {
 		// Up to what is there; the first message may not be yet.
 		to := int64(0)
 		if end := c.knownEnd(); end > 0 {

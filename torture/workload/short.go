@@ -43,7 +43,7 @@ func (c *client) enough() bool { return c.short && c.w.short.Load() > shortOps }
 
 // readWhole reads the topic from its beginning to its end again and again.
 func (c *client) readWhole() {
-	for !c.w.stopped() && !c.enough() {
+	for !c.w.Stopped() && !c.enough() {
 		op := c.read(0, 10000, 0)
 		if op.Outcome == history.Fail {
 			c.incarnation = ""

@@ -175,7 +175,8 @@ func (w *Workload) problem(format string, args ...any) {
 	}
 }
 
-func (w *Workload) stopped() bool {
+// Stopped says whether Stop was called.
+func (w *Workload) Stopped() bool {
 	select {
 	case <-w.stopping:
 		return true
