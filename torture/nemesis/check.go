@@ -12,7 +12,6 @@ import (
 
 	"github.com/topiq/topiq/torture/check"
 	"github.com/topiq/topiq/torture/history"
-	"github.com/topiq/topiq/torture/server"
 )
 
 // leastRate is how many answers a second there must be before the first fault.
@@ -182,66 +181,6 @@ func (r *Round) audit(ctx context.Context, o CheckOptions, final *check.Final) (
 		f.Otherwise("topiq store check: %v: %s", err, strings.TrimSpace(string(out)))
 	}
 	return f, nil
-}
-
-// measureBaseline notes what those brokers hold that were started last, before anybody uses them.
-func (r *Round) measureBaseline(ctx context.Context) {
-	for _, b := range r.brokers[len(r.baseline):] {
-		u, _ := server.UsageOf(b.Pid())
-		u.Goroutines = b.Goroutines(ctx)
-		r.baseline = append(r.baseline, u)
-	}
-}
-
-// Leaks of I20: a broker keeps a pool of connections to the database, and descriptors of a SQLite
-// file, when nobody uses it any more, and a goroutine for each lane that was ever used; memory is given back late by
-// the runtime of Go.
-const (
-	leakFiles      = 30
-	leakMemory     = 128 << 20
-	leakGoroutines = 50
-	leakPatience   = 60 * time.Second
-)
-
-// leaks waits until every broker holds what it held before the load, but for a pool (I20), and
-// reports it if that does not come true within a minute. Goroutines are those that it tells of itself.
-func (r *Round) leaks(ctx context.Context, spare int64) {
-	deadline := time.Now().Add(leakPatience)
-	for i, b := range r.brokers {
-		if !b.Running() || i >= len(r.baseline) || r.baseline[i].Files == 0 {
-			continue
-		}
-		for {
-			u, err := server.UsageOf(b.Pid())
-			if err != nil {
-				return
-			}
-			r.Result.Extra["rss_mib"] = max(r.Result.Extra["rss_mib"], float64(u.Peak>>20))
-			files, memory := r.baseline[i].Files+leakFiles, r.baseline[i].RSS*6/5+leakMemory+spare
-			u.Goroutines = b.Goroutines(ctx)
-			r.Result.Extra["goroutines"] = float64(u.Goroutines)
-			told := r.baseline[i].Goroutines > 0
-			if u.Files <= files && u.RSS <= memory && (!told || u.Goroutines <= r.baseline[i].Goroutines+leakGoroutines) {
-				break
-			}
-			if time.Now().After(deadline) {
-				r.violation("I20: broker %d holds %d descriptors, %d MiB and %d goroutines a minute after the load, and held %d, %d MiB and %d before",
-					i, u.Files, u.RSS>>20, u.Goroutines, r.baseline[i].Files, r.baseline[i].RSS>>20, r.baseline[i].Goroutines)
-				break
-			}
-			if server.Pause(ctx, 100*time.Millisecond) != nil {
-				return
-			}
-		}
-	}
-	for _, p := range r.postgres {
-		if !p.Running() {
-			continue
-		}
-		if err := check.Sessions(ctx, p.URL(Database), deadline); err != nil {
-			r.violation("I20: %v", err)
-		}
-	}
 }
 
 // Path is a path below the directory of the round.

@@ -48,7 +48,7 @@ type Round struct {
 	faults, idle int
 	before       float64   // produces a second before the first fault, negative before it
 	ended        time.Time // of the last fault
-	baseline     []server.Usage
+	baseline     []held
 	cleanups     []func()
 }
 

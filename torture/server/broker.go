@@ -166,27 +166,33 @@ func (b *Broker) get(ctx context.Context, path string, atMost time.Duration) (in
 	return answer.StatusCode, answer.Body.Close()
 }
 
-// Goroutines is how many the broker has, as it says at /metrics; 0 if it does not say.
-func (b *Broker) Goroutines(ctx context.Context) int {
+// Metrics are the numbers that the broker tells at /metrics, by name, the series of one name added up; none if it
+// does not tell.
+func (b *Broker) Metrics(ctx context.Context) map[string]float64 {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL()+"/metrics", http.NoBody)
 	if err != nil {
-		return 0
+		return nil
 	}
 	request.Close = true
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0
+		return nil
 	}
 	defer answer.Body.Close() //nolint:errcheck // it is only read
+	told := map[string]float64{}
 	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
-		if n, ok := strings.CutPrefix(lines.Text(), "go_goroutines "); ok {
-			count, _ := strconv.Atoi(n)
-			return count
+		series, number, _ := strings.Cut(lines.Text(), " ")
+		if i := strings.LastIndexByte(lines.Text(), '}'); i >= 0 {
+			series, number = lines.Text()[:i], strings.TrimSpace(lines.Text()[i+1:])
+		}
+		name, _, _ := strings.Cut(series, "{")
+		if n, err := strconv.ParseFloat(number, 64); err == nil {
+			told[name] += n
 		}
 	}
-	return 0
+	return told
 }
 
 func (b *Broker) current() *process {

@@ -47,8 +47,6 @@ type Usage struct {
 	Files int   // open file descriptors
 	RSS   int64 // bytes of memory
 	Peak  int64 // most bytes of memory so far
-	// Goroutines cannot be seen from outside; see Broker.Goroutines.
-	Goroutines int
 }
 
 // UsageOf reads it from /proc.
