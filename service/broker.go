@@ -87,7 +87,10 @@ func NewBroker(store Store, config Config) *Broker {
 	b.background.Go(func() { b.retentionLoop(ctx) })
 	b.background.Go(func() { b.unusedLoop(ctx) })
 	if props.Shared && !fault.Mistake("notify_only") {
-		b.background.Go(func() { b.every(ctx, config.PollInterval, b.pollHeads) })
+		polls := &headPolls{}
+		b.background.Go(func() {
+			b.every(ctx, config.PollInterval, func(ctx context.Context) { b.pollHeads(ctx, polls) })
+		})
 		b.background.Go(func() { b.store.Watch(ctx, b.hint) })
 	}
 	return b

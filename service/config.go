@@ -28,7 +28,7 @@ type Config struct {
 	// FlushInterval is how long a lazy commit of a position may wait. Default 500 ms, at most 1 s.
 	FlushInterval time.Duration
 	// PollInterval is how often the heads of topics somebody waits on are read where other brokers
-	// may append. Default 200 ms.
+	// may append; of more than 1,000 topics a part each time, so that each is read every five times. Default 200 ms.
 	PollInterval time.Duration
 	// SweepInterval is how often rows that nothing leads to any more are looked for: of deleted topics, and
 	// below first offsets. Default 60 s.

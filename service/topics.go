@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"time"
-
-	"github.com/topiq/topiq/fault"
 )
 
 // readTimeout is how long one shared read may take.
@@ -341,20 +339,6 @@ func (b *Broker) loadHeads(ctx context.Context, names []TopicName) (map[TopicNam
 		}
 	}
 	return found, nil
-}
-
-// pollHeads looks for what other brokers appended to topics somebody waits on here (P12). It is
-// enough by itself; hints only make it sooner.
-func (b *Broker) pollHeads(ctx context.Context) {
-	if fault.Point("notify.lost") != nil {
-		return // the next round wakes instead
-	}
-	for names := range slices.Chunk(b.topics.waitedOn(), 1000) {
-		if _, err := b.loadHeads(ctx, names); err != nil {
-			b.log.WarnContext(ctx, "reading heads for long polls failed", "error", err)
-			return
-		}
-	}
 }
 
 // hint wakes those who wait for a topic that another broker may have appended to (P12): they look
