@@ -13,6 +13,8 @@
 //     copy of an old register is refused. Register and ProducerState write and commit.
 //   - P3: an append locks the heads, then the producers, then looks up what was stored before,
 //     then inserts, advances heads and producers, and commits: separate statements in this order.
+//     Where nothing has changed since the append before, the locks are those of the statements that
+//     advance, which change only rows that are as that append has left them.
 //   - P4: requests of a group are decided one after another; a repeated seq gets its original
 //     offsets, from a transaction that writes and commits.
 //   - P5: there is no window: a seq is remembered as long as its message, a next_seq as long as

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -11,58 +12,90 @@ import (
 	"github.com/topiq/topiq/service"
 )
 
-// Append implements service.MessageStore. A group costs three round trips: BEGIN with all locks,
-// all writes, COMMIT; one more when it repeats seqs that were seen before. The locks come first, in
-// statements of their own, and each statement has a snapshot of its own. That is the whole trick:
-// of two brokers that append the same seq at once one waits at the head, and reads only after the
-// other has committed. With the look-up in the statement that locks, it would decide on what was
-// there before it began to wait, and store the message a second time.
+// Append implements service.MessageStore. A group that goes on where the last ones of this store have ended costs two
+// round trips: BEGIN with all writes, which hold the rows to what was left behind, and COMMIT (writeKnown). Every other
+// costs three, BEGIN with all locks, all writes, COMMIT; one more when it repeats seqs that were seen before.
 func (s *Store) Append(
 	ctx context.Context, requests []service.AppendRequest, now time.Time,
 ) (service.AppendPlan, error) {
-	parts, lock := split(requests), s.lockFor(requests)
-	var plan service.AppendPlan
+	var (
+		state service.AppendState
+		plan  service.AppendPlan
+		tried bool // to go on from what is known
+	)
+	decide := func(state service.AppendState) service.AppendPlan { return service.PlanAppend(requests, state, now) }
 	err := s.writeAppend(ctx, func(ctx context.Context, u *unit) error {
 		if err := fault.Point("produce.before_begin"); err != nil {
 			return err
 		}
-		state, err := lock(ctx, u, parts)
-		if err != nil {
-			return err
+		if !tried {
+			tried = true
+			var ok bool
+			if state, plan, ok = s.planKnown(requests, decide); ok {
+				return s.appendKnown(ctx, u, &state, &plan)
+			}
 		}
-		if err := fault.Point("produce.after_lock"); err != nil {
-			return err
-		}
-		if err := service.CheckDatabase(state.Heads); err != nil {
-			return err
-		}
-		if err := readStored(ctx, u, requests, &state); err != nil {
-			return err
-		}
-		plan = service.PlanAppend(requests, state, now)
-		if err := fault.Point("produce.after_check"); err != nil {
-			return err
-		}
-		steps, err := writePlan(u, &plan, state.Named)
-		if err != nil {
-			return err
-		}
-		if len(steps) == 0 {
-			return errNothingToWrite // all refused
-		}
-		if err := u.run(ctx, steps...); err != nil {
-			return err
-		}
-		return fault.Point("produce.before_commit")
+		return s.appendLocked(ctx, u, requests, decide, &state, &plan)
 	})
 	if err != nil {
+		s.known.doubt(state.Heads)
 		return service.AppendPlan{}, err
 	}
+	s.known.learn(&state, &plan)
 	if err := fault.Point("produce.after_commit_before_reply"); err != nil {
 		return service.AppendPlan{}, service.ErrOutcomeUnknown.Because(err)
 	}
 	s.hints.appended(plan.Topics)
 	return plan, nil
+}
+
+// appendKnown is an append up to its COMMIT that goes on from what is known. errStale: it cannot.
+func (s *Store) appendKnown(ctx context.Context, u *unit, state *service.AppendState, plan *service.AppendPlan) error {
+	if err := writeKnown(ctx, u, state, plan); err != nil {
+		if errors.Is(err, errStale) {
+			s.known.doubt(state.Heads)
+		}
+		return err
+	}
+	return fault.Point("produce.before_commit")
+}
+
+// appendLocked is an append up to its COMMIT that knows nothing beforehand. The locks come first, in
+// statements of their own, and each statement has a snapshot of its own. That is the whole trick:
+// of two brokers that append the same seq at once one waits at the head, and reads only after the
+// other has committed. With the look-up in the statement that locks, it would decide on what was
+// there before it began to wait, and store the message a second time.
+func (s *Store) appendLocked(
+	ctx context.Context, u *unit, requests []service.AppendRequest,
+	decide func(service.AppendState) service.AppendPlan, state *service.AppendState, plan *service.AppendPlan,
+) (err error) {
+	if *state, err = s.lockFor(requests)(ctx, u, split(requests)); err != nil {
+		return err
+	}
+	if err := fault.Point("produce.after_lock"); err != nil {
+		return err
+	}
+	if err := service.CheckDatabase(state.Heads); err != nil {
+		return err
+	}
+	if err := readStored(ctx, u, requests, state); err != nil {
+		return err
+	}
+	*plan = decide(*state)
+	if err := fault.Point("produce.after_check"); err != nil {
+		return err
+	}
+	steps, err := writePlan(u, plan, state.Named)
+	if err != nil {
+		return err
+	}
+	if len(steps) == 0 {
+		return errNothingToWrite // all refused
+	}
+	if err := u.run(ctx, steps...); err != nil {
+		return err
+	}
+	return fault.Point("produce.before_commit")
 }
 
 // part is what a group has to do with one bucket, as sets of keys.
@@ -110,11 +143,7 @@ type lockFunc func(ctx context.Context, u *unit, parts []*part) (service.AppendS
 // lockState begins the transaction, locks the heads of all topics by (bucket, id), then the rows of
 // the producers, and reads them (P3 a, b), all in one round trip: nothing is decided in between.
 func lockState(ctx context.Context, u *unit, parts []*part) (service.AppendState, error) {
-	state := service.AppendState{
-		Heads:     map[service.TopicID]service.Head{},
-		Producers: map[service.ProducerID]*service.Producer{},
-		Named:     map[service.NamedProducer]*service.Producer{},
-	}
+	state := emptyState()
 	var steps []step
 	for _, p := range parts {
 		params := pgsql.LockHeadsParams{Bucket: int32(p.bucket), TopicIds: slices.Sorted(maps.Keys(p.topics))}
@@ -130,6 +159,14 @@ func lockState(ctx context.Context, u *unit, parts []*part) (service.AppendState
 		steps = append(steps, p.lockProducers(&state)...)
 	}
 	return state, u.run(ctx, steps...)
+}
+
+func emptyState() service.AppendState {
+	return service.AppendState{
+		Heads:     map[service.TopicID]service.Head{},
+		Producers: map[service.ProducerID]*service.Producer{},
+		Named:     map[service.NamedProducer]*service.Producer{},
+	}
 }
 
 func (p *part) lockProducers(state *service.AppendState) []step {

@@ -118,13 +118,9 @@ func (w *writes) steps() []step {
 			steps = append(steps, exactly(rows, what, exec))
 		}
 	}
-	add(len(w.messages.Offsets), "insert messages", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
-		n, err := q.InsertMessages(ctx, w.messages)
-		if err == nil { // it was run, not noted down
-			err = fault.Point("produce.after_insert")
-		}
-		return n, err
-	})
+	if len(w.messages.Offsets) > 0 {
+		steps = append(steps, w.insertMessages())
+	}
 	add(len(w.heads.TopicIds), "advance heads", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
 		return q.AdvanceHeads(ctx, w.heads)
 	})
@@ -135,4 +131,14 @@ func (w *writes) steps() []step {
 		return q.CountUnderNames(ctx, w.fresh)
 	})
 	return steps
+}
+
+func (w *writes) insertMessages() step {
+	return exactly(len(w.messages.Offsets), "insert messages", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
+		n, err := q.InsertMessages(ctx, w.messages)
+		if err == nil { // it was run, not noted down
+			err = fault.Point("produce.after_insert")
+		}
+		return n, err
+	})
 }

@@ -21,6 +21,9 @@ func (s *Store) writeAppend(ctx context.Context, work func(context.Context, *uni
 // lockFor returns how a group begins its transaction and reads its state (P3 a, b).
 func (s *Store) lockFor([]service.AppendRequest) lockFunc { return lockState }
 
+// goesOn says whether appends may go on from what is known.
+func goesOn() bool { return true }
+
 // commitContext is what a COMMIT runs on: no end of ctx ends it.
 func commitContext(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 

@@ -118,6 +118,11 @@ func (s *Store) lockFor(requests []service.AppendRequest) lockFunc {
 	return lockState
 }
 
+// goesOn says whether appends may go on from what is known: not where the mistake is in how they lock and read.
+func goesOn() bool {
+	return !fault.Mistake("offset_from_sequence") && !fault.Mistake("dedupe_before_lock") && !fault.Mistake("dedupe_in_one_statement")
+}
+
 // commitContext is what a COMMIT runs on: that of a request, for one mistake.
 func commitContext(ctx context.Context) context.Context {
 	if !fault.Mistake("commit_on_request_context") {

@@ -158,7 +158,9 @@ func storeThrough(t *testing.T, url string, wrap func(net.Conn) net.Conn) *Store
 		}
 		return wrap(conn), nil
 	}
-	store := &Store{closing: make(chan struct{}), stranded: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler)}
+	store := &Store{
+		known: newKnownRows(), closing: make(chan struct{}), stranded: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler),
+	}
 	if store.writes, err = newPool(t.Context(), base, 1, session{}.prepare); err != nil {
 		t.Fatal(err)
 	}
@@ -231,13 +233,20 @@ func TestRoundTrips(t *testing.T) {
 		want int64 // 0: only a warm-up, which prepares statements
 	}{
 		{"append", appends(0), 0},
-		{"append", appends(1), 3},
-		{"duplicate", appends(0), 0},
-		{"duplicate", appends(0), 4},
-		{"new names", counted, 0},
-		{"new names", counted, 7}, // locks, rollback; ids, COMMIT; locks, writes, COMMIT
+		{"append", appends(1), 0},
+		{"append that goes on", appends(2), 2},
 		{"move", move, 0},
 		{"move", move, 4},
+		{"trim", func() error {
+			_, err := store.Trim(t.Context(), head.ID, 1)
+			return err
+		}, 0},
+		{"append after a trim", appends(3), 5}, // not as known, rollback; locks, writes, COMMIT
+		{"append, locked once more", appends(4), 2},
+		{"duplicate", appends(2), 0},
+		{"duplicate", appends(2), 4},
+		{"new names", counted, 0},
+		{"new names", counted, 7}, // locks, rollback; ids, COMMIT; locks, writes, COMMIT
 	}
 	for _, test := range tests {
 		before := trips.Load()

@@ -83,6 +83,8 @@ type Store struct {
 	// replicated has each unit of work look whether there is a standby to wait for.
 	replicated bool
 	hints      *hints
+	// known lets an append go on where the last one has ended.
+	known *knownRows
 
 	// commits counts the goroutines that wait for the answer to a COMMIT; closing ends those that
 	// nobody waits for any more.
@@ -123,7 +125,7 @@ func open(ctx context.Context, url string, c Config) (*Store, error) {
 	if err := migrate(ctx, base.ConnConfig, c.Logger); err != nil {
 		return nil, err
 	}
-	s := &Store{log: c.Logger, closing: make(chan struct{}), properties: service.Properties{
+	s := &Store{log: c.Logger, known: newKnownRows(), closing: make(chan struct{}), properties: service.Properties{
 		Engine: "postgres", Durability: service.DurabilityFsync, Lanes: c.Lanes, GroupBytes: groupBytes,
 		Shared: true, Unsafe: unsafe,
 	}}

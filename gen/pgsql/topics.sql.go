@@ -43,6 +43,68 @@ func (q *Queries) AdvanceHeads(ctx context.Context, arg AdvanceHeadsParams) (int
 	return result.RowsAffected(), nil
 }
 
+const advanceHeadsAsKnown = `-- name: AdvanceHeadsAsKnown :execrows
+UPDATE heads AS h
+SET next_offset = k.next_offset, bytes = k.bytes, last_append = k.last_append
+FROM ROWS FROM (
+    unnest($2::bigint[]), unnest($3::bigint[]),
+    unnest($4::bigint[]), unnest($5::timestamptz[]),
+    unnest($6::text[]), unnest($7::bigint[]),
+    unnest($8::bigint[]), unnest($9::bigint[]),
+    unnest($10::timestamptz[]),
+    unnest($11::bigint[]), unnest($12::bigint[]),
+    unnest($13::bigint[]), unnest($14::bigint[])
+) AS k (topic_id, next_offset, bytes, last_append, incarnation, first_offset, known_next, known_bytes, known_append,
+    quota_rate, quota_bytes, quota_producers, quota_consumers)
+WHERE h.bucket = $1 AND h.topic_id = k.topic_id
+  AND h.incarnation = k.incarnation AND h.first_offset = k.first_offset AND h.next_offset = k.known_next
+  AND h.bytes = k.known_bytes AND h.last_append = k.known_append
+  AND h.quota_rate = k.quota_rate AND h.quota_bytes = k.quota_bytes
+  AND h.quota_producers = k.quota_producers AND h.quota_consumers = k.quota_consumers
+  AND h.identity = current_setting('topiq.database') || '.' || 'heads'::regclass::oid
+`
+
+type AdvanceHeadsAsKnownParams struct {
+	Bucket            int32
+	TopicIds          []int64
+	NextOffsets       []int64
+	Bytes             []int64
+	LastAppends       []time.Time
+	KnownIncarnations []string
+	KnownFirsts       []int64
+	KnownNexts        []int64
+	KnownBytes        []int64
+	KnownAppends      []time.Time
+	KnownRates        []int64
+	KnownQuotas       []int64
+	KnownProducers    []int64
+	KnownConsumers    []int64
+}
+
+// Of heads that are as the caller has decided on, and of this database.
+func (q *Queries) AdvanceHeadsAsKnown(ctx context.Context, arg AdvanceHeadsAsKnownParams) (int64, error) {
+	result, err := q.db.Exec(ctx, advanceHeadsAsKnown,
+		arg.Bucket,
+		arg.TopicIds,
+		arg.NextOffsets,
+		arg.Bytes,
+		arg.LastAppends,
+		arg.KnownIncarnations,
+		arg.KnownFirsts,
+		arg.KnownNexts,
+		arg.KnownBytes,
+		arg.KnownAppends,
+		arg.KnownRates,
+		arg.KnownQuotas,
+		arg.KnownProducers,
+		arg.KnownConsumers,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteDeletedTopic = `-- name: DeleteDeletedTopic :execrows
 DELETE FROM deleted_topics AS d
 WHERE d.bucket = $1 AND d.topic_id = $2
@@ -386,6 +448,26 @@ func (q *Queries) GetStandbyNames(ctx context.Context) (string, error) {
 	var names string
 	err := row.Scan(&names)
 	return names, err
+}
+
+const holdHeads = `-- name: HoldHeads :execrows
+SELECT FROM heads
+WHERE bucket = $1 AND topic_id = ANY ($2::bigint[])
+ORDER BY bucket, topic_id
+FOR NO KEY UPDATE
+`
+
+type HoldHeadsParams struct {
+	Bucket   int32
+	TopicIds []int64
+}
+
+func (q *Queries) HoldHeads(ctx context.Context, arg HoldHeadsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, holdHeads, arg.Bucket, arg.TopicIds)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const insertDeletedTopic = `-- name: InsertDeletedTopic :exec

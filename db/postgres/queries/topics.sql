@@ -74,6 +74,33 @@ FROM ROWS FROM (
 ) AS k (topic_id, next_offset, bytes, last_append)
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = k.topic_id;
 
+-- name: HoldHeads :execrows
+SELECT FROM heads
+WHERE bucket = sqlc.arg(bucket) AND topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
+ORDER BY bucket, topic_id
+FOR NO KEY UPDATE;
+
+-- name: AdvanceHeadsAsKnown :execrows
+-- Of heads that are as the caller has decided on, and of this database.
+UPDATE heads AS h
+SET next_offset = k.next_offset, bytes = k.bytes, last_append = k.last_append
+FROM ROWS FROM (
+    unnest(sqlc.arg(topic_ids)::bigint[]), unnest(sqlc.arg(next_offsets)::bigint[]),
+    unnest(sqlc.arg(bytes)::bigint[]), unnest(sqlc.arg(last_appends)::timestamptz[]),
+    unnest(sqlc.arg(known_incarnations)::text[]), unnest(sqlc.arg(known_firsts)::bigint[]),
+    unnest(sqlc.arg(known_nexts)::bigint[]), unnest(sqlc.arg(known_bytes)::bigint[]),
+    unnest(sqlc.arg(known_appends)::timestamptz[]),
+    unnest(sqlc.arg(known_rates)::bigint[]), unnest(sqlc.arg(known_quotas)::bigint[]),
+    unnest(sqlc.arg(known_producers)::bigint[]), unnest(sqlc.arg(known_consumers)::bigint[])
+) AS k (topic_id, next_offset, bytes, last_append, incarnation, first_offset, known_next, known_bytes, known_append,
+    quota_rate, quota_bytes, quota_producers, quota_consumers)
+WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = k.topic_id
+  AND h.incarnation = k.incarnation AND h.first_offset = k.first_offset AND h.next_offset = k.known_next
+  AND h.bytes = k.known_bytes AND h.last_append = k.known_append
+  AND h.quota_rate = k.quota_rate AND h.quota_bytes = k.quota_bytes
+  AND h.quota_producers = k.quota_producers AND h.quota_consumers = k.quota_consumers
+  AND h.identity = current_setting('topiq.database') || '.' || 'heads'::regclass::oid;
+
 -- name: TrimHead :execrows
 UPDATE heads SET first_offset = sqlc.arg(first_offset), bytes = sqlc.arg(bytes)
 WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id);
