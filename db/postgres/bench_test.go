@@ -86,3 +86,36 @@ func BenchmarkAppendNamed(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRead reads runs of 1,000 messages of 100 bytes.
+//
+//	go test -run - -bench Read ./db/postgres
+func BenchmarkRead(b *testing.B) {
+	const run, runs = 1000, 20
+	store, err := postgres.Open(b.Context(), pgtest.URL(b), postgres.Config{Logger: quiet(), MaxConns: smallConns})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close() //nolint:errcheck // nothing to lose
+	producer, head, err := store.RegisterProducer(b.Context(), registration("history", "p"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := service.AppendRequest{Topic: head.ID, Producer: producer.ID, Epoch: &producer.Epoch, Payloads: make([]service.Payload, run)}
+	for i := range r.Payloads {
+		r.Payloads[i].Bytes = make([]byte, 100)
+	}
+	for range runs {
+		if _, err := store.Append(b.Context(), []service.AppendRequest{r}, time.Now()); err != nil {
+			b.Fatal(err)
+		}
+		r.Seq += run
+	}
+	for n := 0; b.Loop(); n++ {
+		messages, err := store.Read(b.Context(), head.ID, service.Offset(n%runs*run), run, 1<<30)
+		if err != nil || len(messages) != run {
+			b.Fatal(len(messages), err)
+		}
+	}
+	b.ReportMetric(float64(b.N*run)/b.Elapsed().Seconds(), "messages/s")
+}

@@ -148,10 +148,10 @@ FROM (
     SELECT r."offset", r.prod_name, r.seq, r.is_binary, r.payload, r.headers, r.created_at, r.checksum,
         sum(r.size) OVER (ORDER BY r."offset" ROWS UNBOUNDED PRECEDING)::bigint AS total
     FROM messages AS r
-    JOIN heads AS h ON h.bucket = r.bucket AND h.topic_id = r.topic_id
     WHERE r.bucket = $1 AND r.topic_id = $2
       AND r."offset" >= $3 AND r."offset" < $4
-      AND h.first_offset <= $3
+      AND (SELECT h.first_offset FROM heads AS h WHERE h.bucket = $1 AND h.topic_id = $2)
+          <= $3
 ) AS m
 WHERE m.total <= $5::bigint OR m."offset" = $3
 ORDER BY m."offset"
@@ -177,7 +177,7 @@ type ReadMessagesRow struct {
 }
 
 // The head in the same snapshot: what is below its first offset is trimmed, even while its row is
-// there, and everything from there on is there without a hole.
+// there, and everything from there on is there without a hole. Not a join, which looks it up for each message.
 func (q *Queries) ReadMessages(ctx context.Context, arg ReadMessagesParams) ([]ReadMessagesRow, error) {
 	rows, err := q.db.Query(ctx, readMessages,
 		arg.Bucket,

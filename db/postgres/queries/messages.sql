@@ -24,16 +24,16 @@ FROM ROWS FROM (
 
 -- name: ReadMessages :many
 -- The head in the same snapshot: what is below its first offset is trimmed, even while its row is
--- there, and everything from there on is there without a hole.
+-- there, and everything from there on is there without a hole. Not a join, which looks it up for each message.
 SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at, m.checksum
 FROM (
     SELECT r."offset", r.prod_name, r.seq, r.is_binary, r.payload, r.headers, r.created_at, r.checksum,
         sum(r.size) OVER (ORDER BY r."offset" ROWS UNBOUNDED PRECEDING)::bigint AS total
     FROM messages AS r
-    JOIN heads AS h ON h.bucket = r.bucket AND h.topic_id = r.topic_id
     WHERE r.bucket = sqlc.arg(bucket) AND r.topic_id = sqlc.arg(topic_id)
       AND r."offset" >= sqlc.arg(from_offset) AND r."offset" < sqlc.arg(until_offset)
-      AND h.first_offset <= sqlc.arg(from_offset)
+      AND (SELECT h.first_offset FROM heads AS h WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = sqlc.arg(topic_id))
+          <= sqlc.arg(from_offset)
 ) AS m
 WHERE m.total <= sqlc.arg(max_bytes)::bigint OR m."offset" = sqlc.arg(from_offset)
 ORDER BY m."offset";
