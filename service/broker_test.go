@@ -71,7 +71,9 @@ func texts(messages []service.Message) []string {
 
 func (f *fixture) produce(messages ...string) service.Offset {
 	f.t.Helper()
-	result, err := f.Produce(f.t.Context(), service.ProduceRequest{Topic: topicName, Producer: f.producer, Payloads: payloads(messages...)})
+	// Whoever waits for the message may end the test before the answer to this has come.
+	ctx := context.WithoutCancel(f.t.Context())
+	result, err := f.Produce(ctx, service.ProduceRequest{Topic: topicName, Producer: f.producer, Payloads: payloads(messages...)})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -88,4 +88,5 @@ func (s *Store) forgetServer(ctx context.Context, cause error) {
 	s.log.DebugContext(ctx, "the server is lost, connecting anew", "error", cause)
 	s.writes.Reset()
 	s.reads.Reset()
+	s.ahead.Forget()
 }

@@ -16,7 +16,7 @@ import (
 
 // Move implements service.ConsumerStore. A group costs three round trips: BEGIN with the locks on the
 // consumers and a look at the heads, the new positions, COMMIT; and one more for each run of messages
-// that tail does not have.
+// that tail does not have and that was not read ahead.
 func (s *Store) Move(
 	ctx context.Context, requests []service.MoveRequest, tail service.ReadFunc, now time.Time,
 ) ([]service.MoveResult, error) {
@@ -26,7 +26,7 @@ func (s *Store) Move(
 		if err != nil {
 			return err
 		}
-		if plan, err = service.PlanMoves(requests, state, u.reader(ctx, tail), now); err != nil {
+		if plan, err = service.PlanMoves(requests, state, s.ahead.Reader(tail, u.read(ctx)), now); err != nil {
 			return err
 		}
 		if len(plan.Changed) == 0 {
@@ -76,18 +76,11 @@ func lockConsumers(ctx context.Context, u *unit, requests []service.MoveRequest)
 	return state, u.run(ctx, steps...)
 }
 
-// reader reads messages for a move, from tail where it has them. A head in hand promises a message;
-// when it is not there because the topic was trimmed or deleted since, the group is decided anew. To
-// find nothing for no such reason is for PlanMoves to judge.
-func (u *unit) reader(ctx context.Context, tail service.ReadFunc) service.ReadFunc {
-	return func(
-		topic service.TopicID, incarnation string, from service.Offset, limit int, maxBytes int64,
-	) ([]service.Message, error) {
-		if tail != nil {
-			if messages, err := tail(topic, incarnation, from, limit, maxBytes); err != nil || len(messages) > 0 {
-				return messages, err
-			}
-		}
+// read reads messages for a move. A head in hand promises a message; when it is not there because the
+// topic was trimmed or deleted since, the group is decided anew. To find nothing for no such reason is
+// for PlanMoves to judge.
+func (u *unit) read(ctx context.Context) service.ReadFunc {
+	return func(topic service.TopicID, _ string, from service.Offset, limit int, maxBytes int64) ([]service.Message, error) {
 		var rows []pgsql.ReadMessagesRow
 		err := u.run(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
 			rows, err = q.ReadMessages(ctx, readParams(topic, from, limit, maxBytes))

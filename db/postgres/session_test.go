@@ -236,13 +236,16 @@ func TestRoundTrips(t *testing.T) {
 		{"append", appends(1), 0},
 		{"append that goes on", appends(2), 2},
 		{"move", move, 0},
-		{"move", move, 4},
+		{"move to what was read ahead", move, 3},
+		{"move to what was read ahead", move, 3},
+		{"append beyond that", appends(3), 2},
+		{"move beyond that", move, 4},
 		{"trim", func() error {
 			_, err := store.Trim(t.Context(), head.ID, 1)
 			return err
 		}, 0},
-		{"append after a trim", appends(3), 5}, // not as known, rollback; locks, writes, COMMIT
-		{"append, locked once more", appends(4), 2},
+		{"append after a trim", appends(4), 5}, // not as known, rollback; locks, writes, COMMIT
+		{"append, locked once more", appends(5), 2},
 		{"duplicate", appends(2), 0},
 		{"duplicate", appends(2), 4},
 		{"new names", counted, 0},

@@ -85,6 +85,8 @@ type Store struct {
 	hints      *hints
 	// known lets an append go on where the last one has ended.
 	known *knownRows
+	// ahead lets a move go on reading where the last one has ended.
+	ahead service.ReadAhead
 
 	// commits counts the goroutines that wait for the answer to a COMMIT; closing ends those that
 	// nobody waits for any more.

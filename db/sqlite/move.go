@@ -8,7 +8,7 @@ import (
 	"github.com/topiq/topiq/service"
 )
 
-// Move implements service.ConsumerStore. Messages that tail does not hold are read in the very
+// Move implements service.ConsumerStore. Messages that tail does not hold, and that were not read ahead, are read in the very
 // transaction that read the heads: a Trim in between would take away what the head promised.
 func (s *Store) Move(
 	ctx context.Context, requests []service.MoveRequest, tail service.ReadFunc, now time.Time,
@@ -19,7 +19,7 @@ func (s *Store) Move(
 		if err != nil {
 			return err
 		}
-		plan, err = service.PlanMoves(requests, state, tx.reader(ctx, tail), now)
+		plan, err = service.PlanMoves(requests, state, s.ahead.Reader(tail, tx.reader(ctx)), now)
 		if err != nil {
 			return err
 		}
@@ -57,17 +57,9 @@ func (t *tx) moveState(ctx context.Context, requests []service.MoveRequest) (ser
 	return state, err
 }
 
-// reader reads from tail where it has the messages, else in the transaction.
-func (t *tx) reader(ctx context.Context, tail service.ReadFunc) service.ReadFunc {
-	return func(
-		topic service.TopicID, incarnation string, from service.Offset, limit int, maxBytes int64,
-	) ([]service.Message, error) {
-		if tail != nil {
-			messages, err := tail(topic, incarnation, from, limit, maxBytes)
-			if err != nil || len(messages) > 0 {
-				return messages, err
-			}
-		}
+// reader reads in the transaction.
+func (t *tx) reader(ctx context.Context) service.ReadFunc {
+	return func(topic service.TopicID, _ string, from service.Offset, limit int, maxBytes int64) ([]service.Message, error) {
 		return read(ctx, t.on, run{topic, from, limit, maxBytes})
 	}
 }

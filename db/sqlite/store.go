@@ -58,6 +58,8 @@ type Store struct {
 	// statements are those prepared on the pool; read runs the generated queries through them.
 	statements *statements
 	read       *litesql.Queries
+	// ahead lets a move go on reading where the last one has ended.
+	ahead service.ReadAhead
 	// sweeping keeps two Sweeps from choosing the same rows: the second would find nothing left
 	// of them, and its 0 would say that all is done.
 	sweeping sync.Mutex
