@@ -65,7 +65,13 @@ func TestGrows(t *testing.T) {
 		samples []soak.Sample
 		want    string
 	}{
-		"bounded":        {made(func(i int) int64 { return 5_000_000 + int64(i%3)*1_000_000 }), ""},
+		"bounded": {made(func(i int) int64 { return 5_000_000 + int64(i%3)*1_000_000 }), ""},
+		"less in between": {made(func(i int) int64 {
+			if i >= 10 && i < 20 {
+				return 3_000_000
+			}
+			return 6_000_000
+		}), ""},
 		"growing":        {made(func(i int) int64 { return int64(i) * 1_000_000 }), "the store"},
 		"growing faster": {made(func(i int) int64 { return int64(i) * int64(i) }), "the store"},
 		"too few":        {made(func(int) int64 { return 1 })[:5], "too few"},
