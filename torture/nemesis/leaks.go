@@ -13,8 +13,8 @@ import (
 const (
 	// leakShare is how much more of everything but memory a broker may hold after the load than before it (I20).
 	leakShare = 1.05
-	// leakLanes are the goroutines of lanes, which live on when they were used once: eight that store and eight
-	// that dequeue.
+	// leakLanes are the goroutines of lanes, which live on when they were used once: four that store, four that
+	// dequeue, four that read heads and four that read consumers.
 	leakLanes = 16
 	// sqliteFiles are the descriptors of a connection to a SQLite file: that, its log and the index of the log.
 	sqliteFiles = 3
