@@ -14,7 +14,7 @@ import (
 	"github.com/topiq/topiq/torture/soak"
 )
 
-// TestSpaceIsUsedAgain is a minute of full load on each engine, a few seconds with -short.
+// TestSpaceIsUsedAgain is a minute of full load on each engine, with -short half of one.
 //
 //nolint:paralleltest,usetesting // each wants the machine for itself, in a directory that another user may enter
 func TestSpaceIsUsedAgain(t *testing.T) {
@@ -36,7 +36,7 @@ func TestSpaceIsUsedAgain(t *testing.T) {
 			}
 			c := soak.Config{Program: program, Engine: engine, Dir: dir, For: time.Minute}
 			if testing.Short() {
-				c.For, c.Keep = 20*time.Second, 500
+				c.For, c.Keep = 30*time.Second, 500
 			}
 			samples, err := soak.Run(t.Context(), c)
 			if err != nil {
