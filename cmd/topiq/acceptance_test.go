@@ -10,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/topiq/topiq/api/apitest"
 	"github.com/topiq/topiq/api"
+	"github.com/topiq/topiq/api/apitest"
 	"github.com/topiq/topiq/db"
 	"github.com/topiq/topiq/db/postgres/pgtest"
 	"github.com/topiq/topiq/gen/wire"

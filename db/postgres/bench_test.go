@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -69,7 +70,7 @@ func BenchmarkAppendNamed(b *testing.B) {
 				Topic: head.ID, Producer: p.ID, Epoch: &p.Epoch, Payloads: []service.Payload{{Bytes: make([]byte, 100)}},
 			}
 		}
-		b.Run(fmt.Sprint(producers), func(b *testing.B) {
+		b.Run(strconv.Itoa(producers), func(b *testing.B) {
 			for b.Loop() {
 				plan, err := store.Append(b.Context(), group, time.Now())
 				if err != nil {

@@ -90,8 +90,8 @@ func (k *knownRows) learn(state *service.AppendState, plan *service.AppendPlan) 
 		clear(k.topics)
 		k.producers = 0
 	}
-	for id, head := range state.Heads { //nolint:gocritic // it is kept
-		k.topic(id).found(head)
+	for id := range state.Heads {
+		k.topic(id).found(state.Heads[id])
 	}
 	for i := range plan.Topics {
 		k.topic(plan.Topics[i].Head.ID).head = plan.Topics[i].Head
