@@ -53,11 +53,7 @@ func lookFirst(query string) lockFunc {
 func (s *Store) takeOffsets(
 	ctx context.Context, u *unit, parts []*part, requests []service.AppendRequest,
 ) (service.AppendState, error) {
-	state := service.AppendState{
-		Heads:     map[service.TopicID]service.Head{},
-		Producers: map[service.ProducerID]*service.Producer{},
-		Named:     map[service.NamedProducer]*service.Producer{},
-	}
+	state := emptyState()
 	var steps []step
 	for _, p := range parts {
 		params := pgsql.GetHeadsParams{Bucket: int32(p.bucket), TopicIds: slices.Sorted(maps.Keys(p.topics))}
