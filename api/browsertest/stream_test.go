@@ -31,8 +31,9 @@ func TestEventSource(t *testing.T) {
 	b := openBrowser(t, origin)
 	b.do("opening a page", chromedp.Navigate(origin+"/healthz"))
 	b.do("opening the stream", chromedp.Evaluate(`
-		window.offsets = []; window.ends = []; window.ids = [];
+		window.offsets = []; window.ends = []; window.ids = []; window.opened = 0;
 		window.source = new EventSource("/topics/browser/stream?offset=0");
+		source.addEventListener("open", () => opened++);
 		source.addEventListener("message", event => {
 			const data = JSON.parse(event.data);
 			offsets.push(data.offset);
@@ -50,8 +51,10 @@ func TestEventSource(t *testing.T) {
 			topic.produce(5) // while nobody is connected
 		} else {
 			topic.produce(500)
-			c.cut() // perhaps in the middle of them
+			c.cut() // perhaps in the middle of them, perhaps when all have come
 		}
+		// Else the next cut might find nothing to cut.
+		b.waitFor(fmt.Sprintf(`opened >= %d`, round+2))
 	}
 	b.waitFor(fmt.Sprintf(`ends.includes(%d)`, topic.next))
 
