@@ -48,10 +48,6 @@ func TestKnownRowsOfASharedTopic(t *testing.T) {
 		}
 	}
 	k.doubt(map[service.TopicID]service.Head{1: {}}) // for another reason: nobody else has appended
-	if n := groupsUntilKnown(); n > knownPause+1 {
-		t.Errorf("it is known again after %d groups", n)
-	}
-	k.doubt(map[service.TopicID]service.Head{1: {}})
 	if n := groupsUntilKnown(); n != 1 {
 		t.Errorf("where nobody else appends it is known again after %d groups, want 1", n)
 	}
