@@ -144,16 +144,26 @@ func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) 
 
 const readMessages = `-- name: ReadMessages :many
 SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at, m.checksum
-FROM (
-    SELECT r."offset", r.prod_name, r.seq, r.is_binary, r.payload, r.headers, r.created_at, r.checksum,
-        sum(r.size) OVER (ORDER BY r."offset" ROWS UNBOUNDED PRECEDING)::bigint AS total
-    FROM messages AS r
-    WHERE r.bucket = $1 AND r.topic_id = $2
-      AND r."offset" >= $3 AND r."offset" < $4
-      AND (SELECT h.first_offset FROM heads AS h WHERE h.bucket = $1 AND h.topic_id = $2)
-          <= $3
-) AS m
-WHERE m.total <= $5::bigint OR m."offset" = $3
+FROM messages AS m
+WHERE m.bucket = $1 AND m.topic_id = $2 AND m."offset" >= $3
+  AND m."offset" < CASE
+    WHEN (
+        SELECT sum(s.size::int) FROM messages AS s
+        WHERE s.bucket = $1 AND s.topic_id = $2
+          AND s."offset" >= $3 AND s."offset" < $4
+    ) <= $5::bigint THEN $4
+    ELSE coalesce((
+        SELECT min(t."offset")
+        FROM (
+            SELECT r."offset", sum(r.size::int) OVER (ORDER BY r."offset" ROWS UNBOUNDED PRECEDING) AS total
+            FROM messages AS r
+            WHERE r.bucket = $1 AND r.topic_id = $2
+              AND r."offset" >= $3 AND r."offset" < $4
+        ) AS t
+        WHERE t.total > $5::bigint AND t."offset" > $3
+    ), $4) END
+  AND (SELECT h.first_offset FROM heads AS h WHERE h.bucket = $1 AND h.topic_id = $2)
+      <= $3
 ORDER BY m."offset"
 `
 
@@ -178,6 +188,8 @@ type ReadMessagesRow struct {
 
 // The head in the same snapshot: what is below its first offset is trimmed, even while its row is
 // there, and everything from there on is there without a hole. Not a join, which looks it up for each message.
+// Where all of them together are no more than max_bytes, as most are, one sum says so; else the first message whose
+// running sum is more ends the run. A running sum beside the messages themselves would copy every one of them.
 func (q *Queries) ReadMessages(ctx context.Context, arg ReadMessagesParams) ([]ReadMessagesRow, error) {
 	rows, err := q.db.Query(ctx, readMessages,
 		arg.Bucket,

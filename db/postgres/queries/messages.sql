@@ -25,17 +25,29 @@ FROM ROWS FROM (
 -- name: ReadMessages :many
 -- The head in the same snapshot: what is below its first offset is trimmed, even while its row is
 -- there, and everything from there on is there without a hole. Not a join, which looks it up for each message.
+-- Where all of them together are no more than max_bytes, as most are, one sum says so; else the first message whose
+-- running sum is more ends the run. A running sum beside the messages themselves would copy every one of them.
 SELECT m."offset", m.prod_name, m.seq, m.is_binary, m.payload, m.headers, m.created_at, m.checksum
-FROM (
-    SELECT r."offset", r.prod_name, r.seq, r.is_binary, r.payload, r.headers, r.created_at, r.checksum,
-        sum(r.size) OVER (ORDER BY r."offset" ROWS UNBOUNDED PRECEDING)::bigint AS total
-    FROM messages AS r
-    WHERE r.bucket = sqlc.arg(bucket) AND r.topic_id = sqlc.arg(topic_id)
-      AND r."offset" >= sqlc.arg(from_offset) AND r."offset" < sqlc.arg(until_offset)
-      AND (SELECT h.first_offset FROM heads AS h WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = sqlc.arg(topic_id))
-          <= sqlc.arg(from_offset)
-) AS m
-WHERE m.total <= sqlc.arg(max_bytes)::bigint OR m."offset" = sqlc.arg(from_offset)
+FROM messages AS m
+WHERE m.bucket = sqlc.arg(bucket) AND m.topic_id = sqlc.arg(topic_id) AND m."offset" >= sqlc.arg(from_offset)
+  AND m."offset" < CASE
+    WHEN (
+        SELECT sum(s.size::int) FROM messages AS s
+        WHERE s.bucket = sqlc.arg(bucket) AND s.topic_id = sqlc.arg(topic_id)
+          AND s."offset" >= sqlc.arg(from_offset) AND s."offset" < sqlc.arg(until_offset)
+    ) <= sqlc.arg(max_bytes)::bigint THEN sqlc.arg(until_offset)
+    ELSE coalesce((
+        SELECT min(t."offset")
+        FROM (
+            SELECT r."offset", sum(r.size::int) OVER (ORDER BY r."offset" ROWS UNBOUNDED PRECEDING) AS total
+            FROM messages AS r
+            WHERE r.bucket = sqlc.arg(bucket) AND r.topic_id = sqlc.arg(topic_id)
+              AND r."offset" >= sqlc.arg(from_offset) AND r."offset" < sqlc.arg(until_offset)
+        ) AS t
+        WHERE t.total > sqlc.arg(max_bytes)::bigint AND t."offset" > sqlc.arg(from_offset)
+    ), sqlc.arg(until_offset)) END
+  AND (SELECT h.first_offset FROM heads AS h WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = sqlc.arg(topic_id))
+      <= sqlc.arg(from_offset)
 ORDER BY m."offset";
 
 -- name: GetCreatedAt :one
