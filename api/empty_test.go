@@ -1,11 +1,13 @@
 package api_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/topiq/topiq/api"
@@ -15,7 +17,11 @@ import (
 func TestEmptyHandlerDecodesAndAnswersTheSame(t *testing.T) {
 	t.Parallel()
 	answer := `{"status":"success","filler":"` + strings.Repeat("x", 5000) + `"}`
-	server := httptest.NewServer(api.NewEmptyHandler([]byte(answer)))
+	var kept atomic.Int64
+	server := httptest.NewServer(api.NewEmptyHandler([]byte(answer), func(context.Context) error {
+		kept.Add(1)
+		return nil
+	}))
 	t.Cleanup(server.Close)
 	for _, c := range []struct {
 		method, path, body string
@@ -29,6 +35,8 @@ func TestEmptyHandlerDecodesAndAnswersTheSame(t *testing.T) {
 		{http.MethodPost, "/consumer/consume", `{"topic":"a","consumer_id":1,"offset":4,"limit":100}`, http.StatusOK},
 		{http.MethodPost, "/consumer/consume", `{"topic":"a","consumer_id":1,"message":"m"}`, http.StatusBadRequest},
 		{http.MethodGet, "/topics/a/messages?offset=0", ``, http.StatusOK},
+		{http.MethodGet, "/topics/a/messages?offset=0&wait=1", ``, http.StatusOK},
+		{http.MethodGet, "/topics/a/messages?offset=0&wait=x", ``, http.StatusInternalServerError},
 		{http.MethodGet, "/topics", ``, http.StatusNotFound},
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), c.method, server.URL+c.path, strings.NewReader(c.body))
@@ -49,5 +57,8 @@ func TestEmptyHandlerDecodesAndAnswersTheSame(t *testing.T) {
 		if c.status == http.StatusOK && (string(body) != answer || got.Header.Get("Content-Length") != strconv.Itoa(len(answer))) {
 			t.Errorf("%s %s: %d bytes, Content-Length %q", c.method, c.path, len(body), got.Header.Get("Content-Length"))
 		}
+	}
+	if got := kept.Load(); got != 2 {
+		t.Errorf("%d bodies were to be kept, want 2", got)
 	}
 }

@@ -32,15 +32,63 @@ func (p *headPolls) next(waitedOn []TopicName) []TopicName {
 }
 
 // pollHeads looks for what other brokers appended to topics somebody waits on here (P12). It is
-// enough by itself; hints only make it sooner.
+// enough by itself; hints only make it sooner. Most topics are as they were, and of those nothing is read.
 func (b *Broker) pollHeads(ctx context.Context, polls *headPolls) {
 	if fault.Point("notify.lost") != nil {
 		return // the next round wakes instead
 	}
 	for names := range slices.Chunk(polls.next(b.topics.waitedOn()), headBatch) {
-		if _, err := b.loadHeads(ctx, names); err != nil {
+		if err := b.loadChanged(ctx, names); err != nil {
 			b.log.WarnContext(ctx, "reading heads for long polls failed", "error", err)
 			return
 		}
 	}
+}
+
+// loadChanged reads the heads of those topics that are not as this broker knows them.
+func (b *Broker) loadChanged(ctx context.Context, names []TopicName) error {
+	var seen []Head
+	var unknown []TopicName
+	known := b.topics.entries(names)
+	for _, name := range names {
+		if t := known[name]; t != nil {
+			head, _, _ := t.known()
+			seen = append(seen, head)
+		} else {
+			unknown = append(unknown, name)
+		}
+	}
+	changed, err := b.store.Changed(ctx, seen)
+	if err != nil {
+		return err
+	}
+	if changed = append(changed, unknown...); len(changed) > 0 {
+		_, err = b.loadHeads(ctx, changed)
+	}
+	return err
+}
+
+// ChangedHeads is Store.Changed for an engine that has read the heads of these topics.
+func ChangedHeads(seen, stored []Head) []TopicName {
+	byName := make(map[TopicName]*Head, len(stored))
+	for i := range stored {
+		byName[stored[i].Name] = &stored[i]
+	}
+	var changed []TopicName
+	for i := range seen {
+		was, is := &seen[i], byName[seen[i].Name]
+		if is == nil || is.ID != was.ID || is.Incarnation != was.Incarnation || is.Next != was.Next || is.Foreign {
+			changed = append(changed, was.Name)
+		}
+	}
+	return changed
+}
+
+// NamesOf are the names of topics.
+func NamesOf(heads []Head) []TopicName {
+	names := make([]TopicName, len(heads))
+	for i := range heads {
+		names[i] = heads[i].Name
+	}
+	return names
 }

@@ -29,6 +29,10 @@ func measureIdlePollers(ctx context.Context, m *measurement, r *result) error {
 		if err != nil {
 			return err
 		}
+		least, err := m.leastOfEach(ctx, topics)
+		if err != nil {
+			return err
+		}
 		produce := func() (float64, error) {
 			report, err := m.topiqBench(ctx, "--url="+b.url, "--connections=16", "--rate=1000", "--duration=5s")
 			return report.Topiq.Latency.P99, err
@@ -37,19 +41,8 @@ func measureIdlePollers(ctx context.Context, m *measurement, r *result) error {
 		if err != nil {
 			return err
 		}
-		before, err := b.status("VmRSS")
-		if err != nil {
-			return err
-		}
-		waiting, err := poll(ctx, b.url, topics)
+		each, waiting, err := b.memoryOfEach(ctx, topics)
 		defer closeAll(waiting)
-		if err != nil {
-			return err
-		}
-		if err := pause(ctx, pollSettle); err != nil {
-			return err
-		}
-		after, err := b.status("VmRSS")
 		if err != nil {
 			return err
 		}
@@ -60,10 +53,38 @@ func measureIdlePollers(ctx context.Context, m *measurement, r *result) error {
 		if err := stillWaiting(ctx, waiting); err != nil {
 			return err
 		}
-		r.facts = append(r.facts, factOf("each", "KB", []float64{(after - before) / pollers}),
-			factOf("produce p99, among them ÷ alone", "", []float64{among / alone}))
+		r.facts = append(r.facts, factOf("each", "KB", []float64{each}),
+			factOf("produce p99, among them ÷ alone", "", []float64{among / alone}),
+			factOf("a handler that only waits, each", "KB", []float64{least}))
 		return nil
 	})
+}
+
+// memoryOfEach opens the connections, and tells by how many kilobytes the memory of the process has grown for each.
+func (b *broker) memoryOfEach(ctx context.Context, topics []string) (each float64, waiting []net.Conn, err error) {
+	before, err := b.status("VmRSS")
+	if err != nil {
+		return 0, nil, err
+	}
+	if waiting, err = poll(ctx, b.url, topics); err != nil {
+		return 0, waiting, err
+	}
+	if err := pause(ctx, pollSettle); err != nil {
+		return 0, waiting, err
+	}
+	after, err := b.status("VmRSS")
+	return (after - before) / pollers, waiting, err
+}
+
+// leastOfEach measures the same with the empty handler, which waits as it is asked and does nothing else.
+func (m *measurement) leastOfEach(ctx context.Context, topics []string) (each float64, err error) {
+	b, err := m.start(ctx, "__empty", "--answer="+os.DevNull)
+	if err != nil {
+		return 0, err
+	}
+	each, waiting, err := b.memoryOfEach(ctx, topics)
+	closeAll(waiting)
+	return each, errors.Join(err, b.stop())
 }
 
 // makeTopics makes a topic for each client.

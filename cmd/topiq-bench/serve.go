@@ -26,8 +26,28 @@ const readyCheck = time.Millisecond
 
 // serve starts a broker, and returns when it is ready.
 func (m *measurement) serve(ctx context.Context, store string) (*broker, error) {
+	b, err := m.start(ctx, "serve", "--addr=127.0.0.1:0", "--log-level=warn", "--store="+store)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		ready, err := b.ready(ctx)
+		if err == nil && ready {
+			return b, nil
+		}
+		if err == nil {
+			err = pause(ctx, readyCheck)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", err, b.stop())
+		}
+	}
+}
+
+// start starts a server, and returns when it listens.
+func (m *measurement) start(ctx context.Context, args ...string) (*broker, error) {
 	b := &broker{}
-	b.cmd = exec.CommandContext(ctx, m.options.Topiq, "serve", "--addr=127.0.0.1:0", "--log-level=warn", "--store="+store)
+	b.cmd = exec.CommandContext(ctx, m.options.Topiq, args...)
 	b.cmd.Stderr = &b.stderr
 	b.cmd.Cancel = func() error { return b.cmd.Process.Signal(syscall.SIGTERM) }
 	stdout, err := b.cmd.StdoutPipe()
@@ -43,18 +63,7 @@ func (m *measurement) serve(ctx context.Context, store string) (*broker, error) 
 		return nil, fmt.Errorf("the broker did not start: %w: %s", b.cmd.Wait(), b.stderr.String())
 	}
 	b.url = found[1]
-	for {
-		ready, err := b.ready(ctx)
-		if err == nil && ready {
-			return b, nil
-		}
-		if err == nil {
-			err = pause(ctx, readyCheck)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", err, b.stop())
-		}
-	}
+	return b, nil
 }
 
 func (b *broker) ready(ctx context.Context) (bool, error) {

@@ -87,6 +87,14 @@ func (c *benchCommand) onPostgres() bool {
 	return strings.EqualFold(scheme, "postgres") || strings.EqualFold(scheme, "postgresql")
 }
 
+// onDisk tells stores that sync what a commit has written.
+func (c *benchCommand) onDisk() bool {
+	return c.onPostgres() || strings.HasPrefix(c.Store, sqliteScheme)
+}
+
+// sqliteScheme is what the addresses of SQLite stores begin with.
+const sqliteScheme = "sqlite:"
+
 // mode is what is measured.
 func (c *benchCommand) mode() string {
 	switch {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -113,7 +114,13 @@ func (b *bench) prepareProduce() error {
 			return err
 		}
 	}
-	return b.addEmpty(workers)
+	if err := b.addEmpty(workers); err != nil {
+		return err
+	}
+	if b.command.onDisk() && b.command.Batch == 1 {
+		return b.addSame("one commit", workers, "--commit", b.command.Store, "--payload-bytes", strconv.Itoa(b.command.PayloadBytes))
+	}
+	return nil
 }
 
 // startChild starts a process of this program that listens, and returns its address.
@@ -162,11 +169,18 @@ func (b *bench) addEmpty(workers []benchWorker) error {
 		return err
 	}
 	b.dir = dir
-	answer := filepath.Join(dir, "answer.json")
-	if err := os.WriteFile(answer, first.lastAnswer(), 0o600); err != nil {
+	if err := os.WriteFile(b.answer(), first.lastAnswer(), 0o600); err != nil {
 		return err
 	}
-	url, err := b.startChild([]string{"__empty", "--answer", answer})
+	return b.addSame("empty handler", workers)
+}
+
+// answer is the file with the answer of the empty handler.
+func (b *bench) answer() string { return filepath.Join(b.dir, "answer.json") }
+
+// addSame adds the same load on an empty handler.
+func (b *bench) addSame(name string, workers []benchWorker, args ...string) error {
+	url, err := b.startChild(append([]string{"__empty", "--answer", b.answer()}, args...))
 	if err != nil {
 		return err
 	}
@@ -182,7 +196,7 @@ func (b *bench) addEmpty(workers []benchWorker) error {
 		}
 		same[i] = w.forLimit(conn)
 	}
-	b.addLoad("empty handler", same)
+	b.addLoad(name, same)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -97,10 +98,20 @@ func TestBenchComparesWithPostgres(t *testing.T) {
 	store := "--store=" + pgtest.URL(t)
 	checkLimits(t, benched(t, store, "--limit", "--rounds=1", "--batch=10", "--connections=2", "--brokers=2"), "COPY", "empty handler")
 	checkLimits(t, benched(t, store, "--limit", "--rounds=1", "--consume", "--way=history", "--batch=10", "--connections=2"), "SELECT", "empty handler")
+	checkLimits(t, benched(t, store, "--limit", "--rounds=1", "--connections=2"), "empty handler", "one commit")
 	r := benched(t, store, "--limit", "--rounds=1", "--end-to-end", "--rate=100", "--connections=2")
 	checkLimits(t, r, "bare commit")
 	if r.Limits[0].RatioOf != "p99" {
 		t.Errorf("the ratio is that of %s", r.Limits[0].RatioOf)
+	}
+}
+
+func TestBenchComparesWithSQLite(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "topiq.db")
+	checkLimits(t, benched(t, "--store=sqlite:"+file, "--limit", "--rounds=1", "--connections=2"), "empty handler", "one commit")
+	if left, err := filepath.Glob(file + ".bench*"); err != nil || len(left) > 0 {
+		t.Errorf("the run has left %q, %v", left, err)
 	}
 }
 

@@ -82,7 +82,8 @@ func layers() []layer {
 			reason: "db picks a store and dresses it",
 		},
 		{
-			name: "cmd/topiq", allow: []string{"api", "service", "api/metrics", "api/traces", "db", "client", "fault", "db/postgres/pgbare", "gen/licenses"},
+			name: "cmd/topiq", allow: []string{"api", "service", "api/metrics", "api/traces", "db", "client", "fault", "db/postgres/pgbare", "db/sqlite/litebare",
+				"gen/licenses"},
 			reason: "the command joins the layers and goes round none",
 		},
 		{
@@ -90,6 +91,7 @@ func layers() []layer {
 			reason: "the table is measured with the program that users have",
 		},
 		{name: "db/postgres/pgbare", ban: []string{echo, sqlite}, reason: "pgbare is what a broker is compared with: it has nothing of one"},
+		{name: "db/sqlite/litebare", ban: []string{echo, pgx}, reason: "litebare is what a broker is compared with: it has nothing of one"},
 		{name: "gen/licenses", reason: "licenses holds a text, and the tool that writes it is no part of the module"},
 		{name: "gen", reason: "gen holds the document and the commands that generate"},
 		{
@@ -305,7 +307,7 @@ func mayImport(file, imported string) bool {
 	case "licenses":
 		return imported == "gen/licenses"
 	case "bench":
-		return imported == "db/postgres/pgbare" // It speaks HTTP itself: what the load costs is taken from the broker.
+		return imported == "db/postgres/pgbare" || imported == "db/sqlite/litebare" // It speaks HTTP itself: what the load costs is taken from the broker.
 	default:
 		return imported == "client"
 	}

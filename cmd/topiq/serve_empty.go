@@ -17,6 +17,10 @@ import (
 type emptyCommand struct {
 	Addr   string `env:"-" default:"127.0.0.1:0" help:"Address to listen on."`
 	Answer string `env:"-" required:"" help:"File with the bytes of each answer."`
+
+	// What is produced is kept there, in one commit for all that has come meanwhile, unless this is "".
+	Commit       string `env:"-" help:"Store of a broker beside whose tables one row is kept for each produce."`
+	PayloadBytes int    `env:"-" default:"100" help:"Size of each payload that is kept."`
 }
 
 // emptyTimeout is the most time for a request to begin, and for the last ones to be answered.
@@ -28,13 +32,21 @@ func (c *emptyCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	keep, leave, err := c.keeper(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.serve(ctx, s, api.NewEmptyHandler(answer, keep)), leave())
+}
+
+func (c *emptyCommand) serve(ctx context.Context, s streams, handler http.Handler) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", c.Addr)
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(s.out, "the empty handler listens on http://%s and keeps nothing\n", listener.Addr())
-	server := &http.Server{Handler: api.NewEmptyHandler(answer), ReadHeaderTimeout: emptyTimeout, IdleTimeout: time.Minute}
+	_, _ = fmt.Fprintf(s.out, "the empty handler listens on http://%s and is no broker\n", listener.Addr())
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: emptyTimeout, IdleTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {

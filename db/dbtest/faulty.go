@@ -92,6 +92,11 @@ func (f *Faulty) Heads(ctx context.Context, names []service.TopicName) ([]servic
 	return one(f, "Heads", func() ([]service.Head, error) { return f.Store.Heads(ctx, names) })
 }
 
+// Changed implements service.Store.
+func (f *Faulty) Changed(ctx context.Context, seen []service.Head) ([]service.TopicName, error) {
+	return one(f, "Changed", func() ([]service.TopicName, error) { return f.Store.Changed(ctx, seen) })
+}
+
 // ListTopics implements service.Store.
 func (f *Faulty) ListTopics(
 	ctx context.Context, prefix string, after service.TopicName, limit int,

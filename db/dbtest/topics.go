@@ -17,6 +17,7 @@ func topicTests() []test {
 		{"ExistingNameIsRefusedAndUnchanged", existingNameIsRefused},
 		{"RacingCreatesHaveOneWinner", racingCreatesHaveOneWinner},
 		{"HeadsAnswersThoseThatExist", headsAnswersThoseThatExist},
+		{"ChangedAnswersThoseThatAreDifferent", changedAnswersThose},
 		{"NamesThatDifferInCaseAreDifferent", caseMatters},
 		{"AnyNameOf128BytesWorks", longNames},
 		{"ListIsInByteOrder", listIsInByteOrder},
@@ -97,6 +98,28 @@ func headsAnswersThoseThatExist(k *kit) {
 	heads, err = k.Heads(k.Context(), nil)
 	k.ok(err)
 	equal(k, "heads of no names", heads, nil)
+}
+
+func changedAnswersThose(k *kit) {
+	same, longer, gone, renewed, anew := k.topic("same"), k.topic("longer"), k.topic("gone"), k.topic("renewed"), k.topic("anew")
+	k.fill(same, 2)
+	same = k.head(same.Name)
+	k.fill(longer, 1)
+	k.ok(k.DeleteTopic(k.Context(), gone.Name, start()))
+	k.ok(k.DeleteTopic(k.Context(), anew.Name, start()))
+	k.topic("anew")
+	_, err := k.NewIncarnation(k.Context(), renewed.Name, "another")
+	k.ok(err)
+	names, err := k.Changed(k.Context(), []service.Head{same, longer, gone, renewed, anew})
+	k.ok(err)
+	slices.Sort(names)
+	equal(k, "changed", names, []service.TopicName{anew.Name, gone.Name, longer.Name, renewed.Name})
+	names, err = k.Changed(k.Context(), []service.Head{same, k.head(longer.Name), k.head(renewed.Name), k.head(anew.Name)})
+	k.ok(err)
+	equal(k, "changed since", names, nil)
+	names, err = k.Changed(k.Context(), nil)
+	k.ok(err)
+	equal(k, "changed of none", names, nil)
 }
 
 func topicID(h service.Head) service.TopicID { return h.ID }

@@ -50,6 +50,12 @@ func (s *Store) Heads(_ context.Context, names []service.TopicName) ([]service.H
 	return heads, nil
 }
 
+// Changed implements service.TopicStore.
+func (s *Store) Changed(ctx context.Context, seen []service.Head) ([]service.TopicName, error) {
+	heads, err := s.Heads(ctx, service.NamesOf(seen))
+	return service.ChangedHeads(seen, heads), err
+}
+
 // ListTopics implements service.TopicStore.
 func (s *Store) ListTopics(
 	_ context.Context, prefix string, after service.TopicName, limit int,

@@ -110,6 +110,30 @@ func (s *Store) Heads(ctx context.Context, names []service.TopicName) ([]service
 	return toAll(rows, func(row pgsql.FindHeadsRow) service.Head { return toHead(headRow(row)) }), err
 }
 
+// Changed implements service.TopicStore.
+func (s *Store) Changed(ctx context.Context, seen []service.Head) (changed []service.TopicName, err error) {
+	if len(seen) == 0 {
+		return nil, nil
+	}
+	var params pgsql.FindChangedParams
+	for i := range seen {
+		h := &seen[i]
+		params.Buckets = append(params.Buckets, int32(service.BucketOf(h.Name)))
+		params.TopicIds = append(params.TopicIds, int64(h.ID))
+		params.Incarnations = append(params.Incarnations, h.Incarnation)
+		params.NextOffsets = append(params.NextOffsets, int64(h.Next))
+	}
+	var which []int64
+	err = s.read(ctx, func(ctx context.Context, q *pgsql.Queries) (err error) {
+		which, err = q.FindChanged(ctx, params)
+		return err
+	})
+	for _, n := range which {
+		changed = append(changed, seen[n-1].Name)
+	}
+	return changed, err
+}
+
 // ListTopics implements service.TopicStore.
 func (s *Store) ListTopics(
 	ctx context.Context, prefix string, after service.TopicName, limit int,

@@ -121,6 +121,12 @@ func (s *Store) Heads(ctx context.Context, names []service.TopicName) ([]service
 	return heads, nil
 }
 
+// Changed implements service.TopicStore.
+func (s *Store) Changed(ctx context.Context, seen []service.Head) ([]service.TopicName, error) {
+	heads, err := s.Heads(ctx, service.NamesOf(seen))
+	return service.ChangedHeads(seen, heads), err
+}
+
 // ListTopics implements service.TopicStore.
 func (s *Store) ListTopics(
 	ctx context.Context, prefix string, after service.TopicName, limit int,

@@ -161,6 +161,50 @@ func (q *Queries) DeleteTopic(ctx context.Context, arg DeleteTopicParams) (int64
 	return result.RowsAffected(), nil
 }
 
+const findChanged = `-- name: FindChanged :many
+SELECT k.place::bigint
+FROM ROWS FROM (
+    unnest($1::int[]), unnest($2::bigint[]), unnest($3::text[]),
+    unnest($4::bigint[])
+) WITH ORDINALITY AS k (bucket, topic_id, incarnation, next_offset, place)
+LEFT JOIN heads AS h ON h.bucket = k.bucket AND h.topic_id = k.topic_id
+WHERE h.next_offset IS DISTINCT FROM k.next_offset OR h.incarnation IS DISTINCT FROM k.incarnation
+    OR h.identity NOT LIKE (SELECT replace(current_setting('topiq.known'), '*', '%') || '.' || 'heads'::regclass::oid)
+`
+
+type FindChangedParams struct {
+	Buckets      []int32
+	TopicIds     []int64
+	Incarnations []string
+	NextOffsets  []int64
+}
+
+// Answers places in the arrays, from 1 on. The known identity may have a star for the timeline.
+func (q *Queries) FindChanged(ctx context.Context, arg FindChangedParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, findChanged,
+		arg.Buckets,
+		arg.TopicIds,
+		arg.Incarnations,
+		arg.NextOffsets,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var k_place int64
+		if err := rows.Scan(&k_place); err != nil {
+			return nil, err
+		}
+		items = append(items, k_place)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const findDeletedTopic = `-- name: FindDeletedTopic :one
 SELECT bucket, topic_id FROM deleted_topics ORDER BY bucket, topic_id LIMIT 1
 `

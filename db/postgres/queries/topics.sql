@@ -41,6 +41,17 @@ FROM ROWS FROM (unnest(sqlc.arg(buckets)::int[]), unnest(sqlc.arg(names)::text[]
 JOIN topics AS t ON t.bucket = k.bucket AND t.name = k.name
 JOIN heads AS h ON h.bucket = t.bucket AND h.topic_id = t.topic_id;
 
+-- name: FindChanged :many
+-- Answers places in the arrays, from 1 on. The known identity may have a star for the timeline.
+SELECT k.place::bigint
+FROM ROWS FROM (
+    unnest(sqlc.arg(buckets)::int[]), unnest(sqlc.arg(topic_ids)::bigint[]), unnest(sqlc.arg(incarnations)::text[]),
+    unnest(sqlc.arg(next_offsets)::bigint[])
+) WITH ORDINALITY AS k (bucket, topic_id, incarnation, next_offset, place)
+LEFT JOIN heads AS h ON h.bucket = k.bucket AND h.topic_id = k.topic_id
+WHERE h.next_offset IS DISTINCT FROM k.next_offset OR h.incarnation IS DISTINCT FROM k.incarnation
+    OR h.identity NOT LIKE (SELECT replace(current_setting('topiq.known'), '*', '%') || '.' || 'heads'::regclass::oid);
+
 -- name: GetHead :one
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
     h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
