@@ -43,10 +43,11 @@ sbom: build ## Write bin/topiq.cdx.json, which lists what bin/topiq is made of (
 # allocations otherwise, so their budgets are tested without it, each benchmark
 # is run once, and what is about ten thousand of something is run with as many.
 # What is compiled in for the fault suite alone has tests of its own, with its
-# tags.
+# tags. Vetting is make lint's, and a program under the race detector sleeps for
+# a second before it exits unless it is told not to.
 .PHONY: test
 test: postgres curl ## Run all tests with the race detector, PostgreSQL included (ARGS: flags of go test)
-	CGO_ENABLED=1 go test -race -timeout 20m $(ARGS) ./...
+	GORACE=atexit_sleep_ms=0 CGO_ENABLED=1 go test -race -vet=off -timeout 20m $(ARGS) ./...
 	go test -run AllocationBudgets -bench . -benchtime 1x ./api ./service ./db/sqlite ./db/postgres
 	go test -run 'EightClientsRace|TenThousand' ./api ./cmd/topiq
 	go test -tags faults,badideas ./fault

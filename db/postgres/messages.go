@@ -48,17 +48,17 @@ func toRun(
 	messages := make([]service.Message, len(rows))
 	for i := range rows {
 		row := &rows[i]
-		m, err := toMessage(pgsql.FindStoredRow{
+		var err error
+		messages[i], err = toMessage(pgsql.FindStoredRow{
 			Offset: row.Offset, ProdName: row.ProdName, Seq: row.Seq, IsBinary: row.IsBinary,
 			Payload: row.Payload, Headers: row.Headers, CreatedAt: row.CreatedAt,
 		})
-		if err == nil {
-			err = service.VerifyChecksum(topic, &m, row.Headers, row.Checksum)
+		if err == nil && row.Checksum.Valid { // messages stored before there were any have none
+			err = service.VerifyChecksum(topic, &messages[i], row.Headers, &row.Checksum.Int64)
 		}
 		if err != nil {
 			return nil, err
 		}
-		messages[i] = m
 	}
 	if err := service.CheckRun(messages, from, limit); err != nil {
 		return nil, err

@@ -50,9 +50,13 @@ func toMessage(row pgsql.FindStoredRow) (service.Message, error) {
 	if err != nil {
 		return service.Message{}, service.ErrInternal.Because(err)
 	}
+	seq := row.Seq.Int64
+	if !row.Seq.Valid {
+		seq = service.NoSeq
+	}
 	return service.Message{
 		Payload: service.Payload{Bytes: row.Payload, Binary: row.IsBinary, Headers: headers},
-		Offset:  service.Offset(row.Offset), ProdName: deref(row.ProdName, ""), Seq: deref(row.Seq, service.NoSeq),
+		Offset:  service.Offset(row.Offset), ProdName: row.ProdName.String, Seq: seq,
 		CreatedAt: row.CreatedAt.UTC(),
 	}, nil
 }

@@ -8,6 +8,8 @@ package pgsql
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const findStored = `-- name: FindStored :many
@@ -30,8 +32,8 @@ type FindStoredParams struct {
 
 type FindStoredRow struct {
 	Offset    int64
-	ProdName  *string
-	Seq       *int64
+	ProdName  pgtype.Text
+	Seq       pgtype.Int8
 	IsBinary  bool
 	Payload   []byte
 	Headers   []byte
@@ -177,13 +179,13 @@ type ReadMessagesParams struct {
 
 type ReadMessagesRow struct {
 	Offset    int64
-	ProdName  *string
-	Seq       *int64
+	ProdName  pgtype.Text
+	Seq       pgtype.Int8
 	IsBinary  bool
 	Payload   []byte
 	Headers   []byte
 	CreatedAt time.Time
-	Checksum  *int64
+	Checksum  pgtype.Int8
 }
 
 // The head in the same snapshot: what is below its first offset is trimmed, even while its row is
