@@ -66,7 +66,14 @@ func (b *bench) prepareEndToEnd() error {
 	if !c.Limit {
 		return nil
 	}
-	return b.addBareCommit()
+	if err := b.addBareCommit(); err != nil {
+		return err
+	}
+	// What is received comes later than what is acknowledged, and so not sooner than this.
+	if err := b.keepAnswer(workers); err != nil {
+		return err
+	}
+	return b.addOneCommit(workers)
 }
 
 // run measures the messages that are sent after the warm-up. Each must be received.

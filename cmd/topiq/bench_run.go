@@ -118,7 +118,7 @@ func (b *bench) prepareProduce() error {
 		return err
 	}
 	if b.command.onDisk() && b.command.Batch == 1 {
-		return b.addSame("one commit", workers, "--commit", b.command.Store, "--payload-bytes", strconv.Itoa(b.command.PayloadBytes))
+		return b.addOneCommit(workers)
 	}
 	return nil
 }
@@ -155,8 +155,21 @@ type limited interface {
 	lastAnswer() []byte
 }
 
-// addEmpty starts the empty handler. Its answer is the broker's answer to the first request of a worker.
+// addEmpty adds the same load on the empty handler.
 func (b *bench) addEmpty(workers []benchWorker) error {
+	if err := b.keepAnswer(workers); err != nil {
+		return err
+	}
+	return b.addSame("empty handler", workers)
+}
+
+// addOneCommit adds the same load on the empty handler that keeps a row for each request, after keepAnswer.
+func (b *bench) addOneCommit(workers []benchWorker) error {
+	return b.addSame("one commit", workers, "--commit", b.command.Store, "--payload-bytes", strconv.Itoa(b.command.PayloadBytes))
+}
+
+// keepAnswer writes the broker's answer to the first request of a worker into a file: the empty handler's answer.
+func (b *bench) keepAnswer(workers []benchWorker) error {
 	first, ok := workers[0].(limited)
 	if !ok {
 		return fmt.Errorf("%T has no limit", workers[0])
@@ -169,10 +182,7 @@ func (b *bench) addEmpty(workers []benchWorker) error {
 		return err
 	}
 	b.dir = dir
-	if err := os.WriteFile(b.answer(), first.lastAnswer(), 0o600); err != nil {
-		return err
-	}
-	return b.addSame("empty handler", workers)
+	return os.WriteFile(b.answer(), first.lastAnswer(), 0o600)
 }
 
 // answer is the file with the answer of the empty handler.

@@ -100,7 +100,7 @@ func TestBenchComparesWithPostgres(t *testing.T) {
 	checkLimits(t, benched(t, store, "--limit", "--rounds=1", "--consume", "--way=history", "--batch=10", "--connections=2"), "SELECT", "empty handler")
 	checkLimits(t, benched(t, store, "--limit", "--rounds=1", "--connections=2"), "empty handler", "one commit")
 	r := benched(t, store, "--limit", "--rounds=1", "--end-to-end", "--rate=100", "--connections=2")
-	checkLimits(t, r, "bare commit")
+	checkLimits(t, r, "bare commit", "one commit")
 	if r.Limits[0].RatioOf != "p99" {
 		t.Errorf("the ratio is that of %s", r.Limits[0].RatioOf)
 	}
