@@ -82,8 +82,11 @@ func layers() []layer {
 			reason: "db picks a store and dresses it",
 		},
 		{
-			name: "cmd/topiq", allow: []string{"api", "service", "api/metrics", "api/traces", "db", "client", "fault", "db/postgres/pgbare", "db/sqlite/litebare",
-				"gen/licenses"},
+			name: "cmd/topiq",
+			allow: []string{
+				"api", "service", "api/metrics", "api/traces", "db", "client", "fault", "db/postgres/pgbare", "db/sqlite/litebare",
+				"gen/licenses",
+			},
 			reason: "the command joins the layers and goes round none",
 		},
 		{

@@ -36,7 +36,8 @@ func (c *emptyCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.serve(ctx, s, api.NewEmptyHandler(answer, keep)), leave())
+	handler := api.NewEmptyHandler(answer, keep) //nolint:contextcheck // each request has a context of its own
+	return errors.Join(c.serve(ctx, s, handler), leave())
 }
 
 func (c *emptyCommand) serve(ctx context.Context, s streams, handler http.Handler) error {

@@ -98,6 +98,7 @@ func (w *Writer) Insert(ctx context.Context, n int) (err error) {
 		return err
 	}
 	insert, now := tx.StmtContext(ctx, w.insert), time.Now().UnixMicro()
+	defer insert.Close() //nolint:errcheck // the transaction closes it too
 	for range n {
 		if _, err := insert.ExecContext(ctx, w.next, w.next, len(w.payload), w.payload, now); err != nil {
 			return errors.Join(err, tx.Rollback())
