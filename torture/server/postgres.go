@@ -252,13 +252,14 @@ func (p *Postgres) Pids() []int {
 	return append([]int{pid}, children(pid)...)
 }
 
-// Kill ends the postmaster and all its children as kill -9 does, and waits until they are gone. A child
-// that was being forked when we looked ends by itself once its postmaster is dead; until then it keeps
-// the next start out.
+// Kill ends the postmaster and all its children as kill -9 does, and waits until they are gone. The postmaster
+// is stopped first: a child that it forked while we looked would be left, and one that waits in a COMMIT may wait
+// for ever, and keep the next start out.
 func (p *Postgres) Kill() {
 	if p.process == nil {
 		return
 	}
+	_ = p.process.signal(syscall.SIGSTOP) // it fails only where the process has ended
 	for _, pid := range p.Pids() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
