@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/topiq/topiq/api"
 )
@@ -23,6 +24,7 @@ func TestEmptyHandlerDecodesAndAnswersTheSame(t *testing.T) {
 		return nil
 	}))
 	t.Cleanup(server.Close)
+	begun := time.Now()
 	for _, c := range []struct {
 		method, path, body string
 		status             int
@@ -35,7 +37,7 @@ func TestEmptyHandlerDecodesAndAnswersTheSame(t *testing.T) {
 		{http.MethodPost, "/consumer/consume", `{"topic":"a","consumer_id":1,"offset":4,"limit":100}`, http.StatusOK},
 		{http.MethodPost, "/consumer/consume", `{"topic":"a","consumer_id":1,"message":"m"}`, http.StatusBadRequest},
 		{http.MethodGet, "/topics/a/messages?offset=0", ``, http.StatusOK},
-		{http.MethodGet, "/topics/a/messages?offset=0&wait=1", ``, http.StatusOK},
+		{http.MethodGet, "/topics/a/messages?offset=0&wait=1", ``, http.StatusOK}, // a second later
 		{http.MethodGet, "/topics/a/messages?offset=0&wait=x", ``, http.StatusInternalServerError},
 		{http.MethodGet, "/topics", ``, http.StatusNotFound},
 	} {
@@ -57,6 +59,9 @@ func TestEmptyHandlerDecodesAndAnswersTheSame(t *testing.T) {
 		if c.status == http.StatusOK && (string(body) != answer || got.Header.Get("Content-Length") != strconv.Itoa(len(answer))) {
 			t.Errorf("%s %s: %d bytes, Content-Length %q", c.method, c.path, len(body), got.Header.Get("Content-Length"))
 		}
+	}
+	if waited := time.Since(begun); waited < time.Second {
+		t.Errorf("nothing waited for the second it was asked for, but %s", waited)
 	}
 	if got := kept.Load(); got != 2 {
 		t.Errorf("%d bodies were to be kept, want 2", got)

@@ -102,6 +102,8 @@ func headsAnswersThoseThatExist(k *kit) {
 
 func changedAnswersThose(k *kit) {
 	same, longer, gone, renewed, anew := k.topic("same"), k.topic("longer"), k.topic("gone"), k.topic("renewed"), k.topic("anew")
+	foreign := k.topic("foreign")
+	k.estrange(foreign.Name)
 	k.fill(same, 2)
 	same = k.head(same.Name)
 	k.fill(longer, 1)
@@ -110,10 +112,10 @@ func changedAnswersThose(k *kit) {
 	k.topic("anew")
 	_, err := k.NewIncarnation(k.Context(), renewed.Name, "another")
 	k.ok(err)
-	names, err := k.Changed(k.Context(), []service.Head{same, longer, gone, renewed, anew})
+	names, err := k.Changed(k.Context(), []service.Head{same, longer, gone, renewed, anew, foreign})
 	k.ok(err)
 	slices.Sort(names)
-	equal(k, "changed", names, []service.TopicName{anew.Name, gone.Name, longer.Name, renewed.Name})
+	equal(k, "changed", names, []service.TopicName{anew.Name, foreign.Name, gone.Name, longer.Name, renewed.Name})
 	names, err = k.Changed(k.Context(), []service.Head{same, k.head(longer.Name), k.head(renewed.Name), k.head(anew.Name)})
 	k.ok(err)
 	equal(k, "changed since", names, nil)
