@@ -27,17 +27,17 @@ func NewEmptyHandler(answer []byte, keep func(context.Context) error) http.Handl
 		c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(answer)))
 		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, answer)
 	}
-	produced := constant
+	kept := constant
 	if keep != nil {
-		produced = func(c echo.Context) error {
+		kept = func(c echo.Context) error {
 			if err := keep(c.Request().Context()); err != nil {
 				return err
 			}
 			return constant(c)
 		}
 	}
-	e.POST("/producer/produce", decodeAndForget[wire.ProduceRequest](s, produced))
-	e.POST("/consumer/consume", decodeAndForget[wire.ConsumeRequest](s, constant))
+	e.POST("/producer/produce", decodeAndForget[wire.ProduceRequest](s, kept))
+	e.POST("/consumer/consume", decodeAndForget[wire.ConsumeRequest](s, kept))
 	e.GET("/topics/:topic/messages", func(c echo.Context) error {
 		if err := waitAsAsked(c); err != nil {
 			return err

@@ -63,7 +63,7 @@ func TestEmptyHandlerDecodesAndAnswersTheSame(t *testing.T) {
 	if waited := time.Since(begun); waited < time.Second {
 		t.Errorf("nothing waited for the second it was asked for, but %s", waited)
 	}
-	if got := kept.Load(); got != 2 {
-		t.Errorf("%d bodies were to be kept, want 2", got)
+	if got := kept.Load(); got != 3 {
+		t.Errorf("%d bodies were to be kept, want 3", got)
 	}
 }

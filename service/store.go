@@ -241,7 +241,8 @@ type ConsumerStore interface {
 	ListConsumers(ctx context.Context, topic TopicID, after ConsumerID, limit int) ([]Consumer, error)
 	// Move lets consumers dequeue (contract section 4), in one transaction: lock the consumers by
 	// (bucket, id), read the heads, PlanMoves (which reads messages, from tail where it has them,
-	// else from the store), write the positions that changed, commit.
+	// else from the store), write the positions that changed, commit. An engine may as well decide on rows that it knows, and
+	// then have the transaction find them, and the heads after them, as they were known. It may ask tail more than once.
 	Move(ctx context.Context, requests []MoveRequest, tail ReadFunc, now time.Time) ([]MoveResult, error)
 	// Seek sets a position under the consumer's lock (PlanSeek): SeekNo + 1. ErrConsumerNotFound.
 	Seek(ctx context.Context, r SeekRequest, now time.Time) (Consumer, error)

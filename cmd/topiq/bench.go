@@ -34,6 +34,7 @@ type benchCommand struct {
 	Rounds    int      `env:"-" default:"0" help:"How many times to measure; 0 is 5 with --limit, otherwise 1."`
 	Brokers   int      `env:"-" default:"1" help:"With --store=postgres: number of brokers."`
 	ServeFlag []string `env:"-" sep:"none" placeholder:"FLAG" help:"With --store: a flag for topiq serve, such as --serve-flag=--lanes=8."`
+	Profiles  string   `env:"-" placeholder:"DIR" help:"With --store: write there where each process that is started has spent its time, for go tool pprof."`
 	Prefix    string   `env:"-" placeholder:"NAME" help:"What the names of the topics begin with, so that a later run finds those that --keep has left; random if missing."`
 	Keep      bool     `env:"-" help:"Do not delete the topics of the run."`
 	JSON      bool     `env:"-" help:"Write the figures as JSON."`
@@ -66,8 +67,8 @@ func (c *benchCommand) Validate() error {
 		return errors.New("--duration must be above 0, and --warm-up not below it")
 	case len(c.URL) > 0 && c.Store != "":
 		return errors.New("--url is a broker that runs and --store one that is started: give one of them")
-	case c.Store == "" && (c.Limit || c.Brokers > 1 || len(c.ServeFlag) > 0):
-		return errors.New("--limit, --brokers and --serve-flag need --store: they are for a broker that this command starts")
+	case c.Store == "" && (c.Limit || c.Brokers > 1 || len(c.ServeFlag) > 0 || c.Profiles != ""):
+		return errors.New("--limit, --brokers, --serve-flag and --profiles need --store: they are for a broker that this command starts")
 	case c.Brokers > 1 && !c.onPostgres():
 		return errors.New("--brokers needs --store=postgres://…: only PostgreSQL can be shared by several brokers")
 	case c.EndToEnd && c.PayloadBytes < stampDigits:

@@ -11,8 +11,8 @@ import (
 	"github.com/topiq/topiq/db/sqlite/litebare"
 )
 
-// groupCommits writes one row for each call of keep, all that wait with one commit, as a broker with one topic does, but
-// decides nothing: no head, no producer, no offset of anybody's own.
+// groupCommits writes or changes one row for each call of keep, all that wait with one commit, as a broker with one topic
+// does, but decides nothing: no head, no producer, no offset of anybody's own.
 type groupCommits struct {
 	calls chan chan error
 	write func(ctx context.Context, rows int) error
@@ -66,6 +66,8 @@ func (c *emptyCommand) keeper(ctx context.Context) (keep func(context.Context) e
 	var closeStore func() error
 	if path, ok := strings.CutPrefix(c.Commit, sqliteScheme); ok {
 		g.write, closeStore, err = keepInSQLite(ctx, path, c.PayloadBytes)
+	} else if c.Positions > 0 {
+		g.write, closeStore, err = movePositions(ctx, c.Commit, c.Positions)
 	} else {
 		g.write, closeStore, err = keepInPostgres(ctx, c.Commit, c.PayloadBytes)
 	}
@@ -95,6 +97,15 @@ func keepInPostgres(ctx context.Context, url string, payloadBytes int) (func(con
 		return nil, nil, errors.Join(err, table.Drop(ctx))
 	}
 	return w.Copy, func() error { return errors.Join(w.Close(ctx), table.Drop(ctx)) }, nil
+}
+
+// movePositions moves as many positions as there are calls. No call is that of one position: there is none to answer with.
+func movePositions(ctx context.Context, url string, n int) (func(context.Context, int) error, func() error, error) {
+	p, err := pgbare.CreatePositions(ctx, url, fmt.Sprintf("topiq_bench_positions_%d", os.Getpid()), n)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p.Advance, func() error { return p.Drop(ctx) }, nil
 }
 
 func keepInSQLite(ctx context.Context, path string, payloadBytes int) (func(context.Context, int) error, func() error, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 	"time"
 )
 
@@ -52,7 +53,13 @@ func (b *bench) prepareConsume() error {
 			return err
 		}
 	}
-	return b.addEmpty(workers)
+	if err := b.addEmpty(workers); err != nil {
+		return err
+	}
+	if c.Way == "plain" && c.onPostgres() {
+		return b.addOneCommit(workers, "--positions", strconv.Itoa(c.Connections))
+	}
+	return nil
 }
 
 // preload fills a topic and returns its end.

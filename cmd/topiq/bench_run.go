@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -118,13 +119,17 @@ func (b *bench) prepareProduce() error {
 		return err
 	}
 	if b.command.onDisk() && b.command.Batch == 1 {
-		return b.addOneCommit(workers)
+		return b.addOneCommit(workers, "--payload-bytes", strconv.Itoa(b.command.PayloadBytes))
 	}
 	return nil
 }
 
 // startChild starts a process of this program that listens, and returns its address.
 func (b *bench) startChild(args []string) (url string, err error) {
+	if dir := b.command.Profiles; dir != "" {
+		name := strings.Trim(args[0], "_") + "-" + strconv.Itoa(len(b.children)+1) + ".prof"
+		args = append(args, "--cpu-profile="+filepath.Join(dir, name))
+	}
 	process := &child{program: b.program, args: args, lost: b.giveUp}
 	if err := process.start(b.running); err != nil {
 		return "", err
@@ -163,9 +168,9 @@ func (b *bench) addEmpty(workers []benchWorker) error {
 	return b.addSame("empty handler", workers)
 }
 
-// addOneCommit adds the same load on the empty handler that keeps a row for each request, after keepAnswer.
-func (b *bench) addOneCommit(workers []benchWorker) error {
-	return b.addSame("one commit", workers, "--commit", b.command.Store, "--payload-bytes", strconv.Itoa(b.command.PayloadBytes))
+// addOneCommit adds the same load on the empty handler that keeps something of each request, after keepAnswer.
+func (b *bench) addOneCommit(workers []benchWorker, args ...string) error {
+	return b.addSame("one commit", workers, append(args, "--commit", b.command.Store)...)
 }
 
 // keepAnswer writes the broker's answer to the first request of a worker into a file: the empty handler's answer.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -99,10 +101,26 @@ func TestBenchComparesWithPostgres(t *testing.T) {
 	checkLimits(t, benched(t, store, "--limit", "--rounds=1", "--batch=10", "--connections=2", "--brokers=2"), "COPY", "empty handler")
 	checkLimits(t, benched(t, store, "--limit", "--rounds=1", "--consume", "--way=history", "--batch=10", "--connections=2"), "SELECT", "empty handler")
 	checkLimits(t, benched(t, store, "--limit", "--rounds=1", "--connections=2"), "empty handler", "one commit")
+	checkLimits(t, benched(t, store, "--limit", "--rounds=1", "--consume", "--connections=2"), "empty handler", "one commit")
 	r := benched(t, store, "--limit", "--rounds=1", "--end-to-end", "--rate=100", "--connections=2")
 	checkLimits(t, r, "bare commit", "one commit")
 	if r.Limits[0].RatioOf != "p99" {
 		t.Errorf("the ratio is that of %s", r.Limits[0].RatioOf)
+	}
+}
+
+func TestBenchWritesProfiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	benched(t, "--store=memory:", "--limit", "--rounds=1", "--connections=2", "--profiles="+dir)
+	for _, name := range []string{"serve-1.prof", "empty-2.prof"} {
+		profile, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !bytes.HasPrefix(profile, []byte{0x1f, 0x8b}) { // gzip
+			t.Errorf("%s has %d bytes, %v", name, len(profile), err)
+		}
+	}
+	if o := topiq(t, "", "bench", "--store=memory:", "--duration=100ms", "--profiles="+filepath.Join(dir, "missing")); o.code == exitOK {
+		t.Errorf("where there is no directory it is measured: %s", o.stdout)
 	}
 }
 

@@ -30,7 +30,9 @@ type serveCommand struct {
 	UnsafeDurability bool `group:"postgres" help:"Accept a server whose settings may lose messages that were acknowledged."`
 	Replicated       bool `group:"postgres" help:"Your word that commits wait for a synchronous standby, and that only such a one is promoted: answers say durable: replicated. While synchronous_standby_names is empty nothing is written."`
 	MaxConns         int  `group:"postgres" default:"0" help:"Most connections to the database; 0 is 20, or more where --lanes needs them."`
-	Lanes            int  `group:"postgres" default:"0" help:"Groups of messages that may be committing at a time; 0 is 4."`
+	Lanes            int  `group:"postgres" default:"0" help:"Groups of messages that may be committing at a time; 0 is as many as there are processors, at least 2, at most 4."`
+
+	profileFlag
 
 	AccessLog bool   `help:"Log a line for each request, at level info in place of debug."`
 	Traces    string `default:"off" enum:"off,otlp" help:"Where spans of OpenTelemetry go: off, or otlp for OTLP over HTTP, to where the variables OTEL_EXPORTER_OTLP_* say (http://localhost:4318 without them)."`
@@ -69,6 +71,14 @@ func (c *serveCommand) Validate() error {
 
 // Run serves until ctx ends, and then finishes what was begun.
 func (c *serveCommand) Run(ctx context.Context, s streams) error {
+	stop, err := c.profile()
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.serve(ctx, s), stop())
+}
+
+func (c *serveCommand) serve(ctx context.Context, s streams) error {
 	log := c.logger(s)
 	for _, built := range fault.Unsafe() {
 		log.WarnContext(ctx, "this is no ordinary build; it is for tests", "build", built)
@@ -77,6 +87,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	collectSeldom()
 	// The port is taken before the store is touched: a second start by mistake changes nothing.
 	store, err := db.Open(ctx, c.Store, db.Config{
 		Logger: log, UnsafeDurability: c.UnsafeDurability, Replicated: c.Replicated,

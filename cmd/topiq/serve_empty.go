@@ -18,9 +18,12 @@ type emptyCommand struct {
 	Addr   string `env:"-" default:"127.0.0.1:0" help:"Address to listen on."`
 	Answer string `env:"-" required:"" help:"File with the bytes of each answer."`
 
-	// What is produced is kept there, in one commit for all that has come meanwhile, unless this is "".
-	Commit       string `env:"-" help:"Store of a broker beside whose tables one row is kept for each produce."`
+	// For each request something is kept there, in one commit for all that have come meanwhile, unless this is "".
+	Commit       string `env:"-" help:"Store of a broker beside whose tables one row is kept for each request."`
 	PayloadBytes int    `env:"-" default:"100" help:"Size of each payload that is kept."`
+	Positions    int    `env:"-" help:"Of so many rows each request changes one, and keeps none."`
+
+	profileFlag
 }
 
 // emptyTimeout is the most time for a request to begin, and for the last ones to be answered.
@@ -32,12 +35,17 @@ func (c *emptyCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	keep, leave, err := c.keeper(ctx)
+	stop, err := c.profile()
 	if err != nil {
 		return err
 	}
+	keep, leave, err := c.keeper(ctx)
+	if err != nil {
+		return errors.Join(err, stop())
+	}
+	collectSeldom()
 	handler := api.NewEmptyHandler(answer, keep) //nolint:contextcheck // each request has a context of its own
-	return errors.Join(c.serve(ctx, s, handler), leave())
+	return errors.Join(c.serve(ctx, s, handler), leave(), stop())
 }
 
 func (c *emptyCommand) serve(ctx context.Context, s streams, handler http.Handler) error {

@@ -15,7 +15,10 @@ import (
 func (s *Store) planKnown(requests []service.AppendRequest, plan func(service.AppendState) service.AppendPlan) (
 	state service.AppendState, planned service.AppendPlan, ok bool,
 ) {
-	if state, ok = s.known.state(requests); !ok || !goesOn() {
+	if s.spread || !goesOn() {
+		return state, planned, false
+	}
+	if state, ok = s.known.state(requests); !ok {
 		return state, planned, false
 	}
 	planned = plan(state)
@@ -37,56 +40,45 @@ func (s *Store) planKnown(requests []service.AppendRequest, plan func(service.Ap
 // changes nothing. Or this is first, and the other one waits. What is compared are constants and the columns of the row
 // that is locked: nothing that an older snapshot could answer for.
 func writeKnown(ctx context.Context, u *unit, state *service.AppendState, plan *service.AppendPlan) error {
-	parts := map[service.Bucket]*knownWrites{}
-	part := func(topic service.TopicID) *knownWrites {
-		bucket := service.BucketOfID(topic)
-		if parts[bucket] == nil {
-			parts[bucket] = newKnownWrites(bucket)
-		}
-		return parts[bucket]
-	}
-	slices.SortFunc(plan.Topics, func(a, b service.TopicAppend) int { return cmp.Compare(a.Head.ID, b.Head.ID) })
+	w := &knownWrites{anonymous: map[service.Bucket]*pgsql.LockProducersParams{}}
+	slices.SortFunc(plan.Topics, func(a, b service.TopicAppend) int { return byKey(a.Head.ID, b.Head.ID) })
 	for i := range plan.Topics {
-		t := &plan.Topics[i]
-		part(t.Head.ID).addTopic(t, state.Heads[t.Head.ID])
+		w.addTopic(&plan.Topics[i], state.Heads[plan.Topics[i].Head.ID])
 	}
 	rows := make([]*service.Producer, len(plan.Producers))
 	order := make([]int, len(plan.Producers))
 	for i := range plan.Producers {
 		rows[i], order[i] = state.Named[plan.Producers[i].NamedProducer], i
 	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(rows[a].ID, rows[b].ID) })
+	slices.SortFunc(order, func(a, b int) int { return byKey(rows[a].ID, rows[b].ID) })
 	for _, i := range order {
-		part(plan.Producers[i].Topic).addProducer(&plan.Producers[i], rows[i])
+		w.addProducer(&plan.Producers[i], rows[i])
 	}
-	for id, row := range state.Producers {
+	for _, row := range state.Producers {
 		if row.Name == "" {
-			anonymous := &part(row.Topic).anonymous
-			anonymous.ProducerIds = append(anonymous.ProducerIds, int64(id))
+			w.addAnonymous(row)
 		}
 	}
-	return u.run(ctx, knownSteps(inOrder(parts), len(plan.Topics))...)
+	return u.run(ctx, w.steps()...)
 }
 
-// knownWrites is what a group writes in one bucket, and what it takes for granted.
-type knownWrites struct {
-	writes
+// byKey compares ids as the keys of their rows do: by bucket first.
+func byKey[ID ~int64](a, b ID) int {
+	return cmp.Or(cmp.Compare(service.BucketOfID(a), service.BucketOfID(b)), cmp.Compare(a, b))
+}
 
+// knownWrites is what a group writes, and what it takes for granted. All of its buckets go into one statement: a group of as
+// many topics as messages would else run several statements for each message.
+type knownWrites struct {
+	messages  pgsql.InsertMessagesParams
 	heads     pgsql.AdvanceHeadsAsKnownParams
 	producers pgsql.AdvanceProducersAsKnownParams
 	// anonymous are those who send and have no row that is advanced: that they exist is to be seen too.
-	anonymous pgsql.LockProducersParams
-}
-
-func newKnownWrites(bucket service.Bucket) *knownWrites {
-	w := &knownWrites{}
-	w.messages.Bucket, w.heads.Bucket = int32(bucket), int32(bucket)
-	w.producers.Bucket, w.anonymous.Bucket = int32(bucket), int32(bucket)
-	return w
+	anonymous map[service.Bucket]*pgsql.LockProducersParams
 }
 
 func (w *knownWrites) addTopic(t *service.TopicAppend, head service.Head) {
-	w.add(t)
+	addMessages(&w.messages, t)
 	h, to := &w.heads, &t.Head
 	h.TopicIds = append(h.TopicIds, int64(to.ID))
 	h.NextOffsets = append(h.NextOffsets, int64(to.Next))
@@ -101,7 +93,6 @@ func (w *knownWrites) addTopic(t *service.TopicAppend, head service.Head) {
 	h.KnownQuotas = append(h.KnownQuotas, head.Quota.StoredBytes)
 	h.KnownProducers = append(h.KnownProducers, head.Quota.Producers)
 	h.KnownConsumers = append(h.KnownConsumers, head.Quota.Consumers)
-	w.anonymous.TopicIds = append(w.anonymous.TopicIds, int64(to.ID))
 }
 
 func (w *knownWrites) addProducer(to *service.ProducerAdvance, row *service.Producer) {
@@ -115,35 +106,38 @@ func (w *knownWrites) addProducer(to *service.ProducerAdvance, row *service.Prod
 	p.KnownOffsets = append(p.KnownOffsets, int64(row.LastOffset))
 }
 
-// knownSteps are the statements. Where several heads are locked they are locked in order first, for an update locks in
-// any. The messages come last: a producer whose row is another may have stored the same seq already.
-func knownSteps(parts []*knownWrites, topics int) []step {
-	var hold, heads, rest []step
-	for _, w := range parts {
-		hold = append(hold, asKnown(len(w.heads.TopicIds), func(ctx context.Context, q *pgsql.Queries) (int64, error) {
-			return q.HoldHeads(ctx, pgsql.HoldHeadsParams{Bucket: w.heads.Bucket, TopicIds: w.heads.TopicIds})
-		}))
-		heads = append(heads, asKnown(len(w.heads.TopicIds), func(ctx context.Context, q *pgsql.Queries) (int64, error) {
-			return q.AdvanceHeadsAsKnown(ctx, w.heads)
-		}))
-		if n := len(w.anonymous.ProducerIds); n > 0 {
-			slices.Sort(w.anonymous.ProducerIds)
-			rest = append(rest, asKnown(n, func(ctx context.Context, q *pgsql.Queries) (int64, error) {
-				rows, err := q.LockProducers(ctx, w.anonymous)
-				return int64(len(rows)), err
-			}))
-		}
-		if n := len(w.producers.ProducerIds); n > 0 {
-			rest = append(rest, asKnown(n, func(ctx context.Context, q *pgsql.Queries) (int64, error) {
-				return q.AdvanceProducersAsKnown(ctx, w.producers)
-			}))
-		}
-		rest = append(rest, w.insertMessages())
+func (w *knownWrites) addAnonymous(row *service.Producer) {
+	bucket := service.BucketOfID(row.ID)
+	p := w.anonymous[bucket]
+	if p == nil {
+		p = &pgsql.LockProducersParams{Bucket: int32(bucket)}
+		w.anonymous[bucket] = p
 	}
-	if topics == 1 {
-		hold = nil
+	p.ProducerIds = append(p.ProducerIds, int64(row.ID))
+	p.TopicIds = append(p.TopicIds, int64(row.Topic))
+}
+
+// steps are the statements. An update locks in the order of its arrays, which is that of P3. The messages come last: a
+// producer whose row is another may have stored the same seq already.
+func (w *knownWrites) steps() []step {
+	var steps []step
+	w.heads.MaxRows, w.producers.MaxRows = int64(len(w.heads.TopicIds)), int64(len(w.producers.ProducerIds))
+	steps = append(steps, asKnown(len(w.heads.TopicIds), func(ctx context.Context, q *pgsql.Queries) (int64, error) {
+		return q.AdvanceHeadsAsKnown(ctx, w.heads)
+	}))
+	for _, p := range inOrder(w.anonymous) {
+		slices.Sort(p.ProducerIds)
+		steps = append(steps, asKnown(len(p.ProducerIds), func(ctx context.Context, q *pgsql.Queries) (int64, error) {
+			rows, err := q.LockProducers(ctx, *p)
+			return int64(len(rows)), err
+		}))
 	}
-	return slices.Concat(hold, heads, rest)
+	if n := len(w.producers.ProducerIds); n > 0 {
+		steps = append(steps, asKnown(n, func(ctx context.Context, q *pgsql.Queries) (int64, error) {
+			return q.AdvanceProducersAsKnown(ctx, w.producers)
+		}))
+	}
+	return append(steps, insertMessages(&w.messages))
 }
 
 // asKnown makes a step of a statement that finds so many rows unless something has changed.

@@ -30,14 +30,16 @@ func writePlan(
 		w := parts[bucket]
 		if w == nil {
 			w = &writes{}
-			w.messages.Bucket, w.heads.Bucket = int32(bucket), int32(bucket)
-			w.known.Bucket, w.fresh.Bucket = int32(bucket), int32(bucket)
+			w.heads.Bucket, w.known.Bucket, w.fresh.Bucket = int32(bucket), int32(bucket), int32(bucket)
 			parts[bucket] = w
 		}
 		return w
 	}
 	for i := range plan.Topics {
-		part(plan.Topics[i].Head.ID).add(&plan.Topics[i])
+		t := &plan.Topics[i]
+		w := part(t.Head.ID)
+		addMessages(&w.messages, t)
+		w.advanceHead(&t.Head)
 	}
 	// By name, for rows that are not there yet have no other order to be inserted in.
 	producers := slices.SortedFunc(slices.Values(plan.Producers), func(a, b service.ProducerAdvance) int {
@@ -60,8 +62,7 @@ func writePlan(
 	return steps, nil
 }
 
-func (w *writes) add(t *service.TopicAppend) {
-	m := &w.messages
+func addMessages(m *pgsql.InsertMessagesParams, t *service.TopicAppend) {
 	for i := range t.Messages {
 		msg := &t.Messages[i]
 		payload := msg.Bytes
@@ -80,11 +81,14 @@ func (w *writes) add(t *service.TopicAppend) {
 		m.CreatedAt = append(m.CreatedAt, msg.CreatedAt)
 		m.Checksums = append(m.Checksums, int64(service.Checksum(t.Head.ID, msg, headers)))
 	}
+}
+
+func (w *writes) advanceHead(to *service.Head) {
 	h := &w.heads
-	h.TopicIds = append(h.TopicIds, int64(t.Head.ID))
-	h.NextOffsets = append(h.NextOffsets, int64(t.Head.Next))
-	h.Bytes = append(h.Bytes, t.Head.Bytes)
-	h.LastAppends = append(h.LastAppends, t.Head.LastAppend)
+	h.TopicIds = append(h.TopicIds, int64(to.ID))
+	h.NextOffsets = append(h.NextOffsets, int64(to.Next))
+	h.Bytes = append(h.Bytes, to.Bytes)
+	h.LastAppends = append(h.LastAppends, to.LastAppend)
 }
 
 // advance takes in the new state of a producer; row is nil if it has none yet.
@@ -119,7 +123,7 @@ func (w *writes) steps() []step {
 		}
 	}
 	if len(w.messages.Offsets) > 0 {
-		steps = append(steps, w.insertMessages())
+		steps = append(steps, insertMessages(&w.messages))
 	}
 	add(len(w.heads.TopicIds), "advance heads", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
 		return q.AdvanceHeads(ctx, w.heads)
@@ -133,9 +137,9 @@ func (w *writes) steps() []step {
 	return steps
 }
 
-func (w *writes) insertMessages() step {
-	return exactly(len(w.messages.Offsets), "insert messages", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
-		n, err := q.InsertMessages(ctx, w.messages)
+func insertMessages(m *pgsql.InsertMessagesParams) step {
+	return exactly(len(m.Offsets), "insert messages", func(ctx context.Context, q *pgsql.Queries) (int64, error) {
+		n, err := q.InsertMessages(ctx, *m)
 		if err == nil { // it was run, not noted down
 			err = fault.Point("produce.after_insert")
 		}

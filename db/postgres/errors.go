@@ -89,4 +89,5 @@ func (s *Store) forgetServer(ctx context.Context, cause error) {
 	s.writes.Reset()
 	s.reads.Reset()
 	s.ahead.Forget()
+	s.moved.forget()
 }

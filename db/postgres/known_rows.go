@@ -11,10 +11,35 @@ const (
 	// producer takes about 300 bytes.
 	knownTopics    = 10_000
 	knownProducers = 20_000
-	// knownPause is for how many groups at most a topic is locked before anything is decided, after another broker
-	// has appended to it: one group at first, and about twice as many after each further surprise.
+	// knownPause is for how many groups at most a row is locked before anything is decided, after another broker
+	// has changed it: one group at first, and about twice as many after each further surprise.
 	knownPause = 63
 )
+
+// caution says whether to go on from what is known of a row. The zero caution does. Where somebody else writes too there
+// is no use in it: it fails, and all is to be done once more.
+type caution struct {
+	// doubted says that the row was found to be another. The next one who locks it finds out.
+	doubted bool
+	// pause is for how many groups more nothing is decided on what is known, penalty what it was set to last.
+	pause, penalty int
+}
+
+func (c *caution) trusts() bool { return !c.doubted && c.pause == 0 }
+
+// found takes in that the row was locked and read, and whether it was another than was known.
+func (c *caution) found(another bool) {
+	switch {
+	case !c.doubted:
+		c.pause = max(c.pause-1, 0)
+	case another:
+		c.penalty = min(2*c.penalty+1, knownPause)
+		c.pause = c.penalty
+	default:
+		c.penalty = 0
+	}
+	c.doubted = false
+}
 
 // knownRows is what this store's appends have left behind: the heads of topics and their producers. It may be wrong at any
 // time, for other brokers write too, and so does whoever registers, trims or sets a quota. Whoever decides on it holds
@@ -29,10 +54,7 @@ type knownTopic struct {
 	head      service.Head
 	producers map[service.ProducerID]service.Producer
 	names     map[string]service.ProducerID
-	// doubted says that a row was found to be another. The next append that locks finds out which.
-	doubted bool
-	// pause is for how many groups more nothing is decided on this, penalty what it was set to last.
-	pause, penalty int
+	caution
 }
 
 func newKnownRows() *knownRows { return &knownRows{topics: map[service.TopicID]*knownTopic{}} }
@@ -45,7 +67,7 @@ func (k *knownRows) state(requests []service.AppendRequest) (service.AppendState
 	for i := range requests {
 		r := &requests[i]
 		t := k.topics[r.Topic]
-		if t == nil || t.doubted || t.pause > 0 || r.Again {
+		if t == nil || !t.trusts() || r.Again {
 			return state, false
 		}
 		row, ok := t.producers[r.Producer]
@@ -91,7 +113,9 @@ func (k *knownRows) learn(state *service.AppendState, plan *service.AppendPlan) 
 		k.producers = 0
 	}
 	for id := range state.Heads {
-		k.topic(id).found(state.Heads[id])
+		t := k.topic(id)
+		t.found(t.head.Next != state.Heads[id].Next)
+		t.head = state.Heads[id]
 	}
 	for i := range plan.Topics {
 		k.topic(plan.Topics[i].Head.ID).head = plan.Topics[i].Head
@@ -119,22 +143,6 @@ func (k *knownRows) topic(id service.TopicID) *knownTopic {
 		k.topics[id] = t
 	}
 	return t
-}
-
-// found takes in a head as it was before an append. Where somebody else appends there is no use in going on from what
-// one has left behind oneself: it fails, and all is to be done once more.
-func (t *knownTopic) found(head service.Head) {
-	switch {
-	case !t.doubted:
-		t.pause = max(t.pause-1, 0)
-	case head.Next != t.head.Next:
-		t.penalty = min(2*t.penalty+1, knownPause)
-		t.pause = t.penalty
-	default:
-		t.penalty = 0
-	}
-	t.doubted = false
-	t.head = head
 }
 
 func (k *knownRows) keep(row *service.Producer) {

@@ -14,33 +14,58 @@ import (
 	"github.com/topiq/topiq/service"
 )
 
-// Move implements service.ConsumerStore. A group costs three round trips: BEGIN with the locks on the
-// consumers and a look at the heads, the new positions, COMMIT; and one more for each run of messages
-// that tail does not have and that was not read ahead.
+// Move implements service.ConsumerStore. A group that goes on where the last ones of this store have ended costs two round
+// trips: BEGIN with all writes, which hold the rows to what was left behind, and COMMIT (writeKnownMoves). Every other costs
+// three, BEGIN with the locks on the consumers and a look at the heads, the new positions, COMMIT; and one more for each run
+// of messages that tail does not have and that was not read ahead.
 func (s *Store) Move(
 	ctx context.Context, requests []service.MoveRequest, tail service.ReadFunc, now time.Time,
 ) ([]service.MoveResult, error) {
-	var plan service.MovePlan
-	err := s.write(ctx, func(ctx context.Context, u *unit) error {
-		state, err := lockConsumers(ctx, u, requests)
-		if err != nil {
-			return err
+	var (
+		state service.MoveState
+		plan  service.MovePlan
+		tried bool // to go on from what is known
+	)
+	decide := func(state service.MoveState, read service.ReadFunc) (service.MovePlan, error) {
+		return service.PlanMoves(requests, state, s.ahead.Reader(tail, read), now)
+	}
+	err := s.write(ctx, func(ctx context.Context, u *unit) (err error) {
+		if !tried && !s.spread {
+			tried = true
+			var ok bool
+			if state, plan, ok = s.moved.plan(requests, decide); ok {
+				return s.moveKnown(ctx, u, &state, &plan)
+			}
 		}
-		if plan, err = service.PlanMoves(requests, state, s.ahead.Reader(tail, u.read(ctx)), now); err != nil {
-			return err
-		}
-		if len(plan.Changed) == 0 {
-			return errNothingToWrite
-		}
-		if err := u.run(ctx, setPositions(plan.Changed)...); err != nil {
-			return err
-		}
-		return fault.Point("offset.before_commit")
+		return moveLocked(ctx, u, requests, decide, &state, &plan)
 	})
 	if err != nil {
+		s.moved.doubt(state.Consumers)
 		return nil, err
 	}
+	s.moved.learn(&state, &plan)
 	return plan.Results, nil
+}
+
+// moveLocked is a move up to its COMMIT that knows nothing beforehand.
+func moveLocked(
+	ctx context.Context, u *unit, requests []service.MoveRequest,
+	decide func(service.MoveState, service.ReadFunc) (service.MovePlan, error),
+	state *service.MoveState, plan *service.MovePlan,
+) (err error) {
+	if *state, err = lockConsumers(ctx, u, requests); err != nil {
+		return err
+	}
+	if *plan, err = decide(*state, u.read(ctx)); err != nil {
+		return err
+	}
+	if len(plan.Changed) == 0 {
+		return errNothingToWrite
+	}
+	if err := u.run(ctx, setPositions(plan.Changed)...); err != nil {
+		return err
+	}
+	return fault.Point("offset.before_commit")
 }
 
 // lockConsumers locks the consumers by (bucket, id) and reads the heads after that, so that the heads

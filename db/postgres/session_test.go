@@ -159,7 +159,7 @@ func storeThrough(t *testing.T, url string, wrap func(net.Conn) net.Conn) *Store
 		return wrap(conn), nil
 	}
 	store := &Store{
-		known: newKnownRows(), closing: make(chan struct{}), stranded: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler),
+		known: newKnownRows(), moved: newKnownMoves(), closing: make(chan struct{}), stranded: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler),
 	}
 	if store.writes, err = newPool(t.Context(), base, 1, session{}.prepare); err != nil {
 		t.Fatal(err)
@@ -227,6 +227,12 @@ func TestRoundTrips(t *testing.T) {
 		}}, nil, time.Now())
 		return err
 	}
+	seek := func(to service.Offset) func() error {
+		return func() error {
+			_, err := store.Seek(t.Context(), service.SeekRequest{Consumer: consumer.ID, Offset: to}, time.Now())
+			return err
+		}
+	}
 	tests := []struct {
 		name string
 		call func() error
@@ -236,10 +242,14 @@ func TestRoundTrips(t *testing.T) {
 		{"append", appends(1), 0},
 		{"append that goes on", appends(2), 2},
 		{"move", move, 0},
-		{"move to what was read ahead", move, 3},
-		{"move to what was read ahead", move, 3},
+		{"move that goes on", move, 0},
+		{"move that goes on", move, 2},
 		{"append beyond that", appends(3), 2},
-		{"move beyond that", move, 4},
+		{"move beyond that", move, 4}, // locks, a read, positions, COMMIT
+		{"seek", seek(0), 0},
+		{"move to what must be read", move, 4},
+		{"seek", seek(3), 0},
+		{"move after a seek", move, 5}, // not as known, rollback; locks, positions, COMMIT
 		{"trim", func() error {
 			_, err := store.Trim(t.Context(), head.ID, 1)
 			return err

@@ -442,6 +442,48 @@ func (q *Queries) SetPositions(ctx context.Context, arg SetPositionsParams) (int
 	return result.RowsAffected(), nil
 }
 
+const setPositionsAsKnown = `-- name: SetPositionsAsKnown :execrows
+UPDATE consumers AS c
+SET "offset" = k.to_offset, last_seen = k.last_seen
+FROM (
+    SELECT consumer_id, to_offset, last_seen, topic_id, known_offset, seek_no FROM ROWS FROM (
+        unnest($1::bigint[]), unnest($2::bigint[]),
+        unnest($3::timestamptz[]), unnest($4::bigint[]),
+        unnest($5::bigint[]), unnest($6::bigint[])
+    ) AS u (consumer_id, to_offset, last_seen, topic_id, known_offset, seek_no)
+    LIMIT $7::bigint
+) AS k
+WHERE c.bucket = (k.consumer_id & 255)::int AND c.consumer_id = k.consumer_id
+  AND c.topic_id + 0 = k.topic_id AND c."offset" = k.known_offset AND c.seek_no = k.seek_no
+`
+
+type SetPositionsAsKnownParams struct {
+	ConsumerIds  []int64
+	Offsets      []int64
+	LastSeen     []time.Time
+	KnownTopics  []int64
+	KnownOffsets []int64
+	KnownSeekNos []int64
+	MaxRows      int64
+}
+
+// Of consumers that are as the caller has decided on. The + 0 keeps the planner from reading all consumers of the topics.
+func (q *Queries) SetPositionsAsKnown(ctx context.Context, arg SetPositionsAsKnownParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setPositionsAsKnown,
+		arg.ConsumerIds,
+		arg.Offsets,
+		arg.LastSeen,
+		arg.KnownTopics,
+		arg.KnownOffsets,
+		arg.KnownSeekNos,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const sweepConsumers = `-- name: SweepConsumers :execrows
 DELETE FROM consumers AS d
 WHERE d.bucket = $1 AND d.consumer_id IN (

@@ -98,19 +98,18 @@ func (q *Queries) GetCreatedAt(ctx context.Context, arg GetCreatedAtParams) (tim
 
 const insertMessages = `-- name: InsertMessages :execrows
 INSERT INTO messages (bucket, topic_id, "offset", prod_name, seq, is_binary, size, payload, headers, created_at, checksum)
-SELECT $1::int, k.topic_id, k.at_offset, nullif(k.prod_name, ''), nullif(k.seq, -1),
+SELECT (k.topic_id & 255)::int, k.topic_id, k.at_offset, nullif(k.prod_name, ''), nullif(k.seq, -1),
     k.is_binary, k.size, k.payload, k.headers, k.created_at, k.checksum
 FROM ROWS FROM (
-    unnest($2::bigint[]), unnest($3::bigint[]),
-    unnest($4::text[]), unnest($5::bigint[]),
-    unnest($6::boolean[]), unnest($7::bigint[]),
-    unnest($8::bytea[]), unnest($9::bytea[]),
-    unnest($10::timestamptz[]), unnest($11::bigint[])
+    unnest($1::bigint[]), unnest($2::bigint[]),
+    unnest($3::text[]), unnest($4::bigint[]),
+    unnest($5::boolean[]), unnest($6::bigint[]),
+    unnest($7::bytea[]), unnest($8::bytea[]),
+    unnest($9::timestamptz[]), unnest($10::bigint[])
 ) AS k (topic_id, at_offset, prod_name, seq, is_binary, size, payload, headers, created_at, checksum)
 `
 
 type InsertMessagesParams struct {
-	Bucket    int32
 	TopicIds  []int64
 	Offsets   []int64
 	ProdNames []string
@@ -123,10 +122,10 @@ type InsertMessagesParams struct {
 	Checksums []int64
 }
 
-// sqlc gives arrays no NULLs: a message without a name has the empty one, one without a seq −1.
+// sqlc gives arrays no NULLs: a message without a name has the empty one, one without a seq −1. The bucket is the
+// low 8 bits of the id.
 func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) (int64, error) {
 	result, err := q.db.Exec(ctx, insertMessages,
-		arg.Bucket,
 		arg.TopicIds,
 		arg.Offsets,
 		arg.ProdNames,

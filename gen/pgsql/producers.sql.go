@@ -45,18 +45,20 @@ func (q *Queries) AdvanceProducers(ctx context.Context, arg AdvanceProducersPara
 const advanceProducersAsKnown = `-- name: AdvanceProducersAsKnown :execrows
 UPDATE producers AS p
 SET next_seq = k.next_seq, last_offset = k.last_offset, count = p.count + k.added
-FROM ROWS FROM (
-    unnest($2::bigint[]), unnest($3::bigint[]),
-    unnest($4::bigint[]), unnest($5::bigint[]),
-    unnest($6::bigint[]), unnest($7::bigint[]),
-    unnest($8::bigint[])
-) AS k (producer_id, next_seq, last_offset, added, epoch, known_seq, known_offset)
-WHERE p.bucket = $1 AND p.producer_id = k.producer_id
+FROM (
+    SELECT producer_id, next_seq, last_offset, added, epoch, known_seq, known_offset FROM ROWS FROM (
+        unnest($1::bigint[]), unnest($2::bigint[]),
+        unnest($3::bigint[]), unnest($4::bigint[]),
+        unnest($5::bigint[]), unnest($6::bigint[]),
+        unnest($7::bigint[])
+    ) AS u (producer_id, next_seq, last_offset, added, epoch, known_seq, known_offset)
+    LIMIT $8::bigint
+) AS k
+WHERE p.bucket = (k.producer_id & 255)::int AND p.producer_id = k.producer_id
   AND p.epoch = k.epoch AND p.next_seq = k.known_seq AND p.last_offset = k.known_offset
 `
 
 type AdvanceProducersAsKnownParams struct {
-	Bucket       int32
 	ProducerIds  []int64
 	NextSeqs     []int64
 	LastOffsets  []int64
@@ -64,12 +66,12 @@ type AdvanceProducersAsKnownParams struct {
 	KnownEpochs  []int64
 	KnownSeqs    []int64
 	KnownOffsets []int64
+	MaxRows      int64
 }
 
 // Of rows that are as the caller has decided on: a session that was opened meanwhile has another epoch.
 func (q *Queries) AdvanceProducersAsKnown(ctx context.Context, arg AdvanceProducersAsKnownParams) (int64, error) {
 	result, err := q.db.Exec(ctx, advanceProducersAsKnown,
-		arg.Bucket,
 		arg.ProducerIds,
 		arg.NextSeqs,
 		arg.LastOffsets,
@@ -77,6 +79,7 @@ func (q *Queries) AdvanceProducersAsKnown(ctx context.Context, arg AdvanceProduc
 		arg.KnownEpochs,
 		arg.KnownSeqs,
 		arg.KnownOffsets,
+		arg.MaxRows,
 	)
 	if err != nil {
 		return 0, err

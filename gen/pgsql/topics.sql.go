@@ -46,17 +46,20 @@ func (q *Queries) AdvanceHeads(ctx context.Context, arg AdvanceHeadsParams) (int
 const advanceHeadsAsKnown = `-- name: AdvanceHeadsAsKnown :execrows
 UPDATE heads AS h
 SET next_offset = k.next_offset, bytes = k.bytes, last_append = k.last_append
-FROM ROWS FROM (
-    unnest($2::bigint[]), unnest($3::bigint[]),
-    unnest($4::bigint[]), unnest($5::timestamptz[]),
-    unnest($6::text[]), unnest($7::bigint[]),
-    unnest($8::bigint[]), unnest($9::bigint[]),
-    unnest($10::timestamptz[]),
-    unnest($11::bigint[]), unnest($12::bigint[]),
-    unnest($13::bigint[]), unnest($14::bigint[])
-) AS k (topic_id, next_offset, bytes, last_append, incarnation, first_offset, known_next, known_bytes, known_append,
+FROM (
+    SELECT topic_id, next_offset, bytes, last_append, incarnation, first_offset, known_next, known_bytes, known_append, quota_rate, quota_bytes, quota_producers, quota_consumers FROM ROWS FROM (
+        unnest($1::bigint[]), unnest($2::bigint[]),
+        unnest($3::bigint[]), unnest($4::timestamptz[]),
+        unnest($5::text[]), unnest($6::bigint[]),
+        unnest($7::bigint[]), unnest($8::bigint[]),
+        unnest($9::timestamptz[]),
+        unnest($10::bigint[]), unnest($11::bigint[]),
+        unnest($12::bigint[]), unnest($13::bigint[])
+    ) AS u (topic_id, next_offset, bytes, last_append, incarnation, first_offset, known_next, known_bytes, known_append,
     quota_rate, quota_bytes, quota_producers, quota_consumers)
-WHERE h.bucket = $1 AND h.topic_id = k.topic_id
+    LIMIT $14::bigint
+) AS k
+WHERE h.bucket = (k.topic_id & 255)::int AND h.topic_id = k.topic_id
   AND h.incarnation = k.incarnation AND h.first_offset = k.first_offset AND h.next_offset = k.known_next
   AND h.bytes = k.known_bytes AND h.last_append = k.known_append
   AND h.quota_rate = k.quota_rate AND h.quota_bytes = k.quota_bytes
@@ -65,7 +68,6 @@ WHERE h.bucket = $1 AND h.topic_id = k.topic_id
 `
 
 type AdvanceHeadsAsKnownParams struct {
-	Bucket            int32
 	TopicIds          []int64
 	NextOffsets       []int64
 	Bytes             []int64
@@ -79,12 +81,12 @@ type AdvanceHeadsAsKnownParams struct {
 	KnownQuotas       []int64
 	KnownProducers    []int64
 	KnownConsumers    []int64
+	MaxRows           int64
 }
 
 // Of heads that are as the caller has decided on, and of this database.
 func (q *Queries) AdvanceHeadsAsKnown(ctx context.Context, arg AdvanceHeadsAsKnownParams) (int64, error) {
 	result, err := q.db.Exec(ctx, advanceHeadsAsKnown,
-		arg.Bucket,
 		arg.TopicIds,
 		arg.NextOffsets,
 		arg.Bytes,
@@ -98,6 +100,7 @@ func (q *Queries) AdvanceHeadsAsKnown(ctx context.Context, arg AdvanceHeadsAsKno
 		arg.KnownQuotas,
 		arg.KnownProducers,
 		arg.KnownConsumers,
+		arg.MaxRows,
 	)
 	if err != nil {
 		return 0, err
@@ -483,6 +486,73 @@ func (q *Queries) GetHeads(ctx context.Context, arg GetHeadsParams) ([]GetHeadsR
 	return items, nil
 }
 
+const getHeadsAsKnown = `-- name: GetHeadsAsKnown :many
+SELECT found.topic_id, found.name, found.created_at, found.incarnation, found.first_offset, found.next_offset, found.bytes,
+    found.last_append, found.quota_rate, found.quota_bytes, found.quota_producers, found.quota_consumers, found.identity,
+    (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+FROM unnest($1::bigint[]) AS k (topic_id)
+CROSS JOIN LATERAL (
+    SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+        h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity
+    FROM heads AS h
+    JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+    WHERE h.bucket = (k.topic_id & 255)::int AND h.topic_id = k.topic_id
+    OFFSET 0
+) AS found
+`
+
+type GetHeadsAsKnownRow struct {
+	TopicID        int64
+	Name           string
+	CreatedAt      time.Time
+	Incarnation    string
+	FirstOffset    int64
+	NextOffset     int64
+	Bytes          int64
+	LastAppend     time.Time
+	QuotaRate      int64
+	QuotaBytes     int64
+	QuotaProducers int64
+	QuotaConsumers int64
+	Identity       string
+	Known          string
+}
+
+func (q *Queries) GetHeadsAsKnown(ctx context.Context, topicIds []int64) ([]GetHeadsAsKnownRow, error) {
+	rows, err := q.db.Query(ctx, getHeadsAsKnown, topicIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GetHeadsAsKnownRow
+	for rows.Next() {
+		var i GetHeadsAsKnownRow
+		if err := rows.Scan(
+			&i.TopicID,
+			&i.Name,
+			&i.CreatedAt,
+			&i.Incarnation,
+			&i.FirstOffset,
+			&i.NextOffset,
+			&i.Bytes,
+			&i.LastAppend,
+			&i.QuotaRate,
+			&i.QuotaBytes,
+			&i.QuotaProducers,
+			&i.QuotaConsumers,
+			&i.Identity,
+			&i.Known,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getStandbyNames = `-- name: GetStandbyNames :one
 SELECT current_setting('synchronous_standby_names')::text AS names
 `
@@ -492,26 +562,6 @@ func (q *Queries) GetStandbyNames(ctx context.Context) (string, error) {
 	var names string
 	err := row.Scan(&names)
 	return names, err
-}
-
-const holdHeads = `-- name: HoldHeads :execrows
-SELECT FROM heads
-WHERE bucket = $1 AND topic_id = ANY ($2::bigint[])
-ORDER BY bucket, topic_id
-FOR NO KEY UPDATE
-`
-
-type HoldHeadsParams struct {
-	Bucket   int32
-	TopicIds []int64
-}
-
-func (q *Queries) HoldHeads(ctx context.Context, arg HoldHeadsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, holdHeads, arg.Bucket, arg.TopicIds)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
 
 const insertDeletedTopic = `-- name: InsertDeletedTopic :exec
@@ -788,7 +838,13 @@ type TakeIDsParams struct {
 
 // A query that locks, and every query of a write, is for one bucket, given as a value: that is what a
 // distributed Postgres can send to the one node that has it. It locks rows in the order of their keys.
-// Where a query joins the rows it locks with others, those others never change while they exist.
+// The exceptions are InsertMessages, which locks nothing, and those that go on from what is known (called AsKnown), which no
+// store sends to a distributed one: they take the bucket of a row from its id, whose low 8 bits it is.
+//
+// What those update they find by a join, in the order of the ids that they are given, which is that of the keys. The planner
+// takes a LIMIT that it does not know for one row, and so looks each row up, also where a table is so small that to read its
+// whole index would cost less: the plan is kept while the table grows. Only where there is no more than one row it may choose
+// otherwise, until the table is analyzed again.
 //
 // Which database this is (P13): each session keeps in topiq.database what it cannot change while it lasts,
 // and in topiq.known the same with a star for what is not compared. The table's oid is looked up with

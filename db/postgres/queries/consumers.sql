@@ -54,6 +54,21 @@ FROM ROWS FROM (
 ) AS k (consumer_id, to_offset, seek_no, last_seen)
 WHERE c.bucket = sqlc.arg(bucket) AND c.consumer_id = k.consumer_id;
 
+-- name: SetPositionsAsKnown :execrows
+-- Of consumers that are as the caller has decided on. The + 0 keeps the planner from reading all consumers of the topics.
+UPDATE consumers AS c
+SET "offset" = k.to_offset, last_seen = k.last_seen
+FROM (
+    SELECT * FROM ROWS FROM (
+        unnest(sqlc.arg(consumer_ids)::bigint[]), unnest(sqlc.arg(offsets)::bigint[]),
+        unnest(sqlc.arg(last_seen)::timestamptz[]), unnest(sqlc.arg(known_topics)::bigint[]),
+        unnest(sqlc.arg(known_offsets)::bigint[]), unnest(sqlc.arg(known_seek_nos)::bigint[])
+    ) AS u (consumer_id, to_offset, last_seen, topic_id, known_offset, seek_no)
+    LIMIT sqlc.arg(max_rows)::bigint
+) AS k
+WHERE c.bucket = (k.consumer_id & 255)::int AND c.consumer_id = k.consumer_id
+  AND c.topic_id + 0 = k.topic_id AND c."offset" = k.known_offset AND c.seek_no = k.seek_no;
+
 -- name: CommitOffsets :execrows
 -- The name too must be there: while a dump is put back a table at a time, the heads that are there already
 -- cannot be compared yet.

@@ -10,9 +10,10 @@ WHERE bucket = sqlc.arg(bucket) AND topic_id = sqlc.arg(topic_id) AND prod_name 
   AND seq >= sqlc.arg(first_seq)::bigint AND seq <= sqlc.arg(last_seq)::bigint;
 
 -- name: InsertMessages :execrows
--- sqlc gives arrays no NULLs: a message without a name has the empty one, one without a seq −1.
+-- sqlc gives arrays no NULLs: a message without a name has the empty one, one without a seq −1. The bucket is the
+-- low 8 bits of the id.
 INSERT INTO messages (bucket, topic_id, "offset", prod_name, seq, is_binary, size, payload, headers, created_at, checksum)
-SELECT sqlc.arg(bucket)::int, k.topic_id, k.at_offset, nullif(k.prod_name, ''), nullif(k.seq, -1),
+SELECT (k.topic_id & 255)::int, k.topic_id, k.at_offset, nullif(k.prod_name, ''), nullif(k.seq, -1),
     k.is_binary, k.size, k.payload, k.headers, k.created_at, k.checksum
 FROM ROWS FROM (
     unnest(sqlc.arg(topic_ids)::bigint[]), unnest(sqlc.arg(offsets)::bigint[]),

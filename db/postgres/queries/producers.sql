@@ -67,13 +67,16 @@ WHERE p.bucket = sqlc.arg(bucket) AND p.producer_id = k.producer_id;
 -- Of rows that are as the caller has decided on: a session that was opened meanwhile has another epoch.
 UPDATE producers AS p
 SET next_seq = k.next_seq, last_offset = k.last_offset, count = p.count + k.added
-FROM ROWS FROM (
-    unnest(sqlc.arg(producer_ids)::bigint[]), unnest(sqlc.arg(next_seqs)::bigint[]),
-    unnest(sqlc.arg(last_offsets)::bigint[]), unnest(sqlc.arg(added)::bigint[]),
-    unnest(sqlc.arg(known_epochs)::bigint[]), unnest(sqlc.arg(known_seqs)::bigint[]),
-    unnest(sqlc.arg(known_offsets)::bigint[])
-) AS k (producer_id, next_seq, last_offset, added, epoch, known_seq, known_offset)
-WHERE p.bucket = sqlc.arg(bucket) AND p.producer_id = k.producer_id
+FROM (
+    SELECT * FROM ROWS FROM (
+        unnest(sqlc.arg(producer_ids)::bigint[]), unnest(sqlc.arg(next_seqs)::bigint[]),
+        unnest(sqlc.arg(last_offsets)::bigint[]), unnest(sqlc.arg(added)::bigint[]),
+        unnest(sqlc.arg(known_epochs)::bigint[]), unnest(sqlc.arg(known_seqs)::bigint[]),
+        unnest(sqlc.arg(known_offsets)::bigint[])
+    ) AS u (producer_id, next_seq, last_offset, added, epoch, known_seq, known_offset)
+    LIMIT sqlc.arg(max_rows)::bigint
+) AS k
+WHERE p.bucket = (k.producer_id & 255)::int AND p.producer_id = k.producer_id
   AND p.epoch = k.epoch AND p.next_seq = k.known_seq AND p.last_offset = k.known_offset;
 
 -- name: CountUnderNames :execrows

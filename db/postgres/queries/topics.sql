@@ -1,6 +1,12 @@
 -- A query that locks, and every query of a write, is for one bucket, given as a value: that is what a
 -- distributed Postgres can send to the one node that has it. It locks rows in the order of their keys.
--- Where a query joins the rows it locks with others, those others never change while they exist.
+-- The exceptions are InsertMessages, which locks nothing, and those that go on from what is known (called AsKnown), which no
+-- store sends to a distributed one: they take the bucket of a row from its id, whose low 8 bits it is.
+--
+-- What those update they find by a join, in the order of the ids that they are given, which is that of the keys. The planner
+-- takes a LIMIT that it does not know for one row, and so looks each row up, also where a table is so small that to read its
+-- whole index would cost less: the plan is kept while the table grows. Only where there is no more than one row it may choose
+-- otherwise, until the table is analyzed again.
 --
 -- Which database this is (P13): each session keeps in topiq.database what it cannot change while it lasts,
 -- and in topiq.known the same with a star for what is not compared. The table's oid is looked up with
@@ -66,6 +72,20 @@ FROM heads AS h
 JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = ANY (sqlc.arg(topic_ids)::bigint[]);
 
+-- name: GetHeadsAsKnown :many
+SELECT found.topic_id, found.name, found.created_at, found.incarnation, found.first_offset, found.next_offset, found.bytes,
+    found.last_append, found.quota_rate, found.quota_bytes, found.quota_producers, found.quota_consumers, found.identity,
+    (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
+FROM unnest(sqlc.arg(topic_ids)::bigint[]) AS k (topic_id)
+CROSS JOIN LATERAL (
+    SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
+        h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity
+    FROM heads AS h
+    JOIN topics AS t ON t.bucket = h.bucket AND t.topic_id = h.topic_id
+    WHERE h.bucket = (k.topic_id & 255)::int AND h.topic_id = k.topic_id
+    OFFSET 0
+) AS found;
+
 -- name: LockHeads :many
 SELECT t.topic_id, t.name, t.created_at, h.incarnation, h.first_offset, h.next_offset, h.bytes, h.last_append,
     h.quota_rate, h.quota_bytes, h.quota_producers, h.quota_consumers, h.identity, (current_setting('topiq.known') || '.' || 'heads'::regclass::oid)::text AS known
@@ -85,27 +105,24 @@ FROM ROWS FROM (
 ) AS k (topic_id, next_offset, bytes, last_append)
 WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = k.topic_id;
 
--- name: HoldHeads :execrows
-SELECT FROM heads
-WHERE bucket = sqlc.arg(bucket) AND topic_id = ANY (sqlc.arg(topic_ids)::bigint[])
-ORDER BY bucket, topic_id
-FOR NO KEY UPDATE;
-
 -- name: AdvanceHeadsAsKnown :execrows
 -- Of heads that are as the caller has decided on, and of this database.
 UPDATE heads AS h
 SET next_offset = k.next_offset, bytes = k.bytes, last_append = k.last_append
-FROM ROWS FROM (
-    unnest(sqlc.arg(topic_ids)::bigint[]), unnest(sqlc.arg(next_offsets)::bigint[]),
-    unnest(sqlc.arg(bytes)::bigint[]), unnest(sqlc.arg(last_appends)::timestamptz[]),
-    unnest(sqlc.arg(known_incarnations)::text[]), unnest(sqlc.arg(known_firsts)::bigint[]),
-    unnest(sqlc.arg(known_nexts)::bigint[]), unnest(sqlc.arg(known_bytes)::bigint[]),
-    unnest(sqlc.arg(known_appends)::timestamptz[]),
-    unnest(sqlc.arg(known_rates)::bigint[]), unnest(sqlc.arg(known_quotas)::bigint[]),
-    unnest(sqlc.arg(known_producers)::bigint[]), unnest(sqlc.arg(known_consumers)::bigint[])
-) AS k (topic_id, next_offset, bytes, last_append, incarnation, first_offset, known_next, known_bytes, known_append,
+FROM (
+    SELECT * FROM ROWS FROM (
+        unnest(sqlc.arg(topic_ids)::bigint[]), unnest(sqlc.arg(next_offsets)::bigint[]),
+        unnest(sqlc.arg(bytes)::bigint[]), unnest(sqlc.arg(last_appends)::timestamptz[]),
+        unnest(sqlc.arg(known_incarnations)::text[]), unnest(sqlc.arg(known_firsts)::bigint[]),
+        unnest(sqlc.arg(known_nexts)::bigint[]), unnest(sqlc.arg(known_bytes)::bigint[]),
+        unnest(sqlc.arg(known_appends)::timestamptz[]),
+        unnest(sqlc.arg(known_rates)::bigint[]), unnest(sqlc.arg(known_quotas)::bigint[]),
+        unnest(sqlc.arg(known_producers)::bigint[]), unnest(sqlc.arg(known_consumers)::bigint[])
+    ) AS u (topic_id, next_offset, bytes, last_append, incarnation, first_offset, known_next, known_bytes, known_append,
     quota_rate, quota_bytes, quota_producers, quota_consumers)
-WHERE h.bucket = sqlc.arg(bucket) AND h.topic_id = k.topic_id
+    LIMIT sqlc.arg(max_rows)::bigint
+) AS k
+WHERE h.bucket = (k.topic_id & 255)::int AND h.topic_id = k.topic_id
   AND h.incarnation = k.incarnation AND h.first_offset = k.first_offset AND h.next_offset = k.known_next
   AND h.bytes = k.known_bytes AND h.last_append = k.known_append
   AND h.quota_rate = k.quota_rate AND h.quota_bytes = k.quota_bytes
