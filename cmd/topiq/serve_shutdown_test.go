@@ -54,17 +54,17 @@ func startGated(t *testing.T) gated {
 	t.Helper()
 	store := &gatedStore{Store: memory.New(memory.Config{}), entered: make(chan struct{}, 16), gate: make(chan struct{})}
 	b := service.NewBroker(store, service.Config{})
-	server := api.NewServer(api.NewHandler(b, api.Config{}), api.Config{})
+	// One for each request that is in the handler. The server's own hook tells of a request before it looks for the last
+	// time whether to serve it.
+	active, handler := make(chan struct{}, 64), api.NewHandler(b, api.Config{})
+	server := api.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		active <- struct{}{}
+		handler.ServeHTTP(w, r)
+	}), api.Config{})
 	var config net.ListenConfig
 	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
-	}
-	active := make(chan struct{}, 64) // one for each request that begins
-	server.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateActive {
-			active <- struct{}{}
-		}
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
