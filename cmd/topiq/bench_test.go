@@ -119,8 +119,9 @@ func TestBenchWritesProfiles(t *testing.T) {
 			t.Errorf("%s has %d bytes, %v", name, len(profile), err)
 		}
 	}
-	if o := topiq(t, "", "bench", "--store=memory:", "--duration=100ms", "--profiles="+filepath.Join(dir, "missing")); o.code == exitOK {
-		t.Errorf("where there is no directory it is measured: %s", o.stdout)
+	p := start(t, "bench", "--store=memory:", "--duration=100ms", "--profiles="+filepath.Join(dir, "missing"))
+	if code := p.wait(t); code == exitOK || !strings.Contains(p.stderr.String(), "--cpu-profile") {
+		t.Errorf("where there is no directory: exit code %d, %s", code, p.stderr.String())
 	}
 }
 
