@@ -78,6 +78,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	return errors.Join(c.serve(ctx, s), stop())
 }
 
+// serve is Run without a profile.
 func (c *serveCommand) serve(ctx context.Context, s streams) error {
 	log := c.logger(s)
 	for _, built := range fault.Unsafe() {

@@ -22,8 +22,7 @@ type emptyCommand struct {
 	Commit       string `env:"-" help:"Store of a broker beside whose tables one row is kept for each request."`
 	PayloadBytes int    `env:"-" default:"100" help:"Size of each payload that is kept."`
 	Positions    int    `env:"-" help:"Of so many rows each request changes one, and keeps none."`
-
-	profileFlag
+	CPUProfile   string `name:"cpu-profile" env:"-" help:"As that of topiq serve."`
 }
 
 // emptyTimeout is the most time for a request to begin, and for the last ones to be answered.
@@ -35,7 +34,7 @@ func (c *emptyCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	stop, err := c.profile()
+	stop, err := profileFlag{c.CPUProfile}.profile()
 	if err != nil {
 		return err
 	}

@@ -115,14 +115,6 @@ func TestMoveSeesWhatOthersDid(t *testing.T) {
 			_, err := m.stores[1].Trim(ctx, m.topic.ID, before+1)
 			return err
 		}, 0, service.ErrOffsetTrimmed},
-		"the log is shorter": { // which only a server does that loses what it has acknowledged
-			func(ctx context.Context, m *movers) error {
-				if _, err := m.stores[1].Seek(ctx, service.SeekRequest{Consumer: m.rows[0].ID, Offset: before}, time.Now()); err != nil {
-					return err
-				}
-				return m.shorten(ctx, before)
-			}, -1, nil,
-		},
 		"the consumer is removed": {func(ctx context.Context, m *movers) error {
 			return m.stores[1].UnregisterConsumer(ctx, m.topic.Name, m.rows[0].ID)
 		}, 0, service.ErrConsumerNotFound},

@@ -41,7 +41,7 @@ type Config struct {
 const (
 	defaultMaxConns = 20
 	// With more groups at a time each is smaller, and costs nearly as much. On two processors, and so many topics that no
-	// group waits for the head of another, two lanes are faster by a seventh than four.
+	// group waits for the head of another, two lanes are faster by about an eighth than four.
 	fewestLanes, mostLanes = 2, 4
 	// spareConns are the connections there must be beside one for each lane: two for other writes,
 	// two for reads.

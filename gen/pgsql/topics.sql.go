@@ -56,7 +56,7 @@ FROM (
         unnest($10::bigint[]), unnest($11::bigint[]),
         unnest($12::bigint[]), unnest($13::bigint[])
     ) AS u (topic_id, next_offset, bytes, last_append, incarnation, first_offset, known_next, known_bytes, known_append,
-    quota_rate, quota_bytes, quota_producers, quota_consumers)
+        quota_rate, quota_bytes, quota_producers, quota_consumers)
     LIMIT $14::bigint
 ) AS k
 WHERE h.bucket = (k.topic_id & 255)::int AND h.topic_id = k.topic_id
@@ -838,6 +838,8 @@ type TakeIDsParams struct {
 
 // A query that locks, and every query of a write, is for one bucket, given as a value: that is what a
 // distributed Postgres can send to the one node that has it. It locks rows in the order of their keys.
+// Where a query joins the rows it locks with others, those others never change while they exist.
+//
 // The exceptions are InsertMessages, which locks nothing, and those that go on from what is known (called AsKnown), which no
 // store sends to a distributed one: they take the bucket of a row from its id, whose low 8 bits it is.
 //

@@ -1,5 +1,7 @@
 -- A query that locks, and every query of a write, is for one bucket, given as a value: that is what a
 -- distributed Postgres can send to the one node that has it. It locks rows in the order of their keys.
+-- Where a query joins the rows it locks with others, those others never change while they exist.
+--
 -- The exceptions are InsertMessages, which locks nothing, and those that go on from what is known (called AsKnown), which no
 -- store sends to a distributed one: they take the bucket of a row from its id, whose low 8 bits it is.
 --
@@ -119,7 +121,7 @@ FROM (
         unnest(sqlc.arg(known_rates)::bigint[]), unnest(sqlc.arg(known_quotas)::bigint[]),
         unnest(sqlc.arg(known_producers)::bigint[]), unnest(sqlc.arg(known_consumers)::bigint[])
     ) AS u (topic_id, next_offset, bytes, last_append, incarnation, first_offset, known_next, known_bytes, known_append,
-    quota_rate, quota_bytes, quota_producers, quota_consumers)
+        quota_rate, quota_bytes, quota_producers, quota_consumers)
     LIMIT sqlc.arg(max_rows)::bigint
 ) AS k
 WHERE h.bucket = (k.topic_id & 255)::int AND h.topic_id = k.topic_id
