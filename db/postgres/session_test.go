@@ -272,6 +272,49 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
+// TestRoundTripsOfADistributedDatabase: there nothing goes on from what is known, for such statements are not of one bucket.
+func TestRoundTripsOfADistributedDatabase(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	openStore(t, url) // migrates
+	var trips atomic.Int64
+	store := storeThrough(t, url, func(conn net.Conn) net.Conn { return countingConn{conn, &atomic.Bool{}, &trips} })
+	defer store.Close() //nolint:errcheck // it answers nil
+	store.spread = true
+	producer, head, err := store.RegisterProducer(t.Context(), service.ProducerRegistration{
+		Topic: service.NewTopic{Name: "t", Incarnation: "i"}, Name: "p",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, _, err := store.RegisterConsumer(t.Context(), service.ConsumerRegistration{Topic: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range int64(4) {
+		before := trips.Load()
+		if _, err := store.Append(t.Context(), []service.AppendRequest{{
+			Topic: head.ID, Producer: producer.ID, Seq: 5 * round, Payloads: make([]service.Payload, 5),
+		}}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if got := trips.Load() - before; round > 1 && got != 3 {
+			t.Errorf("an append took %d round trips, want 3", got)
+		}
+	}
+	for round := range 4 {
+		before := trips.Load()
+		if _, err := store.Move(t.Context(), []service.MoveRequest{{
+			Topic: head.ID, Consumer: consumer.ID, Limit: 1, MaxBytes: 1,
+		}}, nil, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if got := trips.Load() - before; round > 1 && got != 3 {
+			t.Errorf("a move took %d round trips, want 3", got)
+		}
+	}
+}
+
 func TestSizesAreSummedInSteps(t *testing.T) {
 	t.Parallel()
 	store := openStore(t, pgtest.URL(t))
