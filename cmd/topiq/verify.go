@@ -27,7 +27,7 @@ type verifyCommand struct {
 	Seed       uint64        `default:"0" help:"What all random choices and the text of the messages follow from; 0 picks one."`
 
 	Timeout  time.Duration `default:"10m" help:"Most time for the run. One that takes longer has failed."`
-	Patience time.Duration `default:"10s" help:"How long a consumer waits for a message that must be there, before it is taken for lost."`
+	Patience time.Duration `default:"10s" help:"How long a consumer waits for a message that must be there, before it is taken for lost. It counts from the last start of a broker that is killed."`
 	Keep     bool          `help:"Do not delete the topics of the run."`
 	JSON     bool          `help:"Write the report as JSON."`
 }

@@ -28,6 +28,15 @@ type child struct {
 
 	life *life
 	url  string // from the first start on; a later one takes the same port
+	back atomic.Int64
+}
+
+// since is when the broker began to listen for the last time; the zero time for one that is not ours.
+func (c *child) since() time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	return time.Unix(0, c.back.Load())
 }
 
 // Most time to start, and to stop after SIGTERM. The broker gives itself 15 seconds for the latter.
@@ -49,6 +58,7 @@ func (c *child) start(ctx context.Context) error {
 		url, err := c.attempt(ctx, addr)
 		if err == nil {
 			c.url = url
+			c.back.Store(time.Now().UnixNano())
 			return nil
 		}
 		// While nobody listens on it, the port may become the near end of somebody's connection for

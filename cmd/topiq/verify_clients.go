@@ -67,11 +67,12 @@ type consuming struct {
 	ends     []*ending // of the topics of the views
 	pace     pace
 	patience time.Duration
+	back     func() time.Time // when the broker was there again
 }
 
 // newConsumer registers a consumer.
 func (w *workload) newConsumer(ctx context.Context, plan consumerPlan, options ...client.ConsumerOption) (*consuming, error) {
-	c := &consuming{prefix: w.prefix, pace: w.pace(len(w.consumers)), patience: w.patience}
+	c := &consuming{prefix: w.prefix, pace: w.pace(len(w.consumers)), patience: w.patience, back: w.back}
 	names := make([]string, len(plan.topics))
 	for i, label := range plan.topics {
 		names[i] = w.prefix + label
@@ -114,7 +115,8 @@ func (c *consuming) read(ctx context.Context) error {
 		if !known {
 			since = time.Now()
 		}
-		if quiet := time.Since(since); quiet > c.patience {
+		// A broker that is killed again and again has no time to answer: patience begins when it is back.
+		if quiet := min(time.Since(since), time.Since(c.back())); quiet > c.patience {
 			return fmt.Errorf("there are more messages, but none came for %s", quiet.Round(time.Second))
 		}
 		if err := c.pace.wait(ctx); err != nil {

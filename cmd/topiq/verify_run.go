@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"strings"
@@ -44,11 +45,10 @@ func (c *verifyCommand) observe(ctx context.Context, r *report, begins func()) (
 	}
 	watch := newTraffic(trust)
 	defer watch.close()
-	w := &workload{history: h, prefix: r.prefix(), maxTimeout: c.MaxTimeout, patience: c.Patience}
+	w := &workload{history: h, prefix: r.prefix(), maxTimeout: c.MaxTimeout, patience: c.Patience, back: broker.since}
 	w.broker, err = newClient(strings.Split(r.URL, ","), append(access, client.WithHTTPClient(&http.Client{Transport: watch}),
 		client.WithUserAgent("topiq/"+version),
-		// Even a broker that is killed as often as possible is back within this time.
-		client.WithRetry(client.Retry{Attempts: 20, Base: 50 * time.Millisecond, Max: time.Second}))...)
+		client.WithRetry(c.retry()))...)
 	if err != nil {
 		return nil, errors.Join(&usageError{err}, broker.stop())
 	}
@@ -66,6 +66,16 @@ func (c *verifyCommand) observe(ctx context.Context, r *report, begins func()) (
 		h.problems = append(h.problems, oneLine(err))
 	}
 	return h, nil
+}
+
+// retry is how long a request is repeated: for about ten seconds. With kills it is as long as the run may take, for it can
+// meet the broker away each time; that a broker does not come back is told by who starts it.
+func (c *verifyCommand) retry() client.Retry {
+	r := client.Retry{Attempts: 20, Base: 50 * time.Millisecond, Max: time.Second}
+	if c.KillEvery > 0 {
+		r.Attempts = math.MaxInt
+	}
+	return r
 }
 
 // broker starts the broker of --store; without the flag there is none to be started.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/topiq/topiq/api/apitest"
 )
 
 // verify runs `topiq verify` in a process, whose broker is then the test binary too.
@@ -97,13 +99,17 @@ func TestVerifyEngines(t *testing.T) {
 
 func TestVerifyKills(t *testing.T) {
 	t.Parallel()
+	messages := "--messages=800"
+	if apitest.RaceDetector {
+		messages = "--messages=300" // a broker starts slowly then
+	}
 	for name, storeURL := range engines() {
 		if name == "memory" {
 			continue // refused, see TestVerifyUsage
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o, r := verify(t, "--store="+storeURL(t), "--kill-every=300ms", "--messages=800", "--max-timeout=40ms")
+			o, r := verify(t, "--store="+storeURL(t), "--kill-every=300ms", messages, "--max-timeout=40ms")
 			checkPassed(t, o, r)
 			t.Logf("%d kills, %+v, %d duplicates", len(r.Kills), r.Produce, r.Duplicates)
 			if len(r.Kills) == 0 || r.Produce.Unanswered == 0 || r.Checks[len(r.Checks)-1].Name != "kills" {

@@ -19,6 +19,8 @@ type workload struct {
 	// maxTimeout is the longest wait between two requests of one participant, patience how long a
 	// consumer waits for messages of which it is known that they are there.
 	maxTimeout, patience time.Duration
+	// back tells when the broker was there again after the last kill.
+	back func() time.Time
 
 	producers []*producing
 	consumers []*consuming

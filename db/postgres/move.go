@@ -34,7 +34,7 @@ func (s *Store) Move(
 			tried = true
 			var ok bool
 			if state, plan, ok = s.moved.plan(requests, decide); ok {
-				return s.moveKnown(ctx, u, &state, &plan)
+				return s.moveKnown(ctx, u, requests, &state, &plan)
 			}
 		}
 		return moveLocked(ctx, u, requests, decide, &state, &plan)

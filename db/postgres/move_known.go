@@ -129,13 +129,19 @@ func (k *knownMoves) forget() {
 	clear(k.heads)
 }
 
-// moveKnown is a move up to its COMMIT that goes on from what is known. errStale: it cannot.
-func (s *Store) moveKnown(ctx context.Context, u *unit, state *service.MoveState, plan *service.MovePlan) error {
+// moveKnown is a move up to its COMMIT that goes on from what is known. errStale: it cannot. The results have the heads that
+// were read, not those that the plan was made on.
+func (s *Store) moveKnown(
+	ctx context.Context, u *unit, requests []service.MoveRequest, state *service.MoveState, plan *service.MovePlan,
+) error {
 	if err := writeKnownMoves(ctx, u, state, plan); err != nil {
 		if errors.Is(err, errStale) {
 			s.moved.doubt(state.Consumers)
 		}
 		return err
+	}
+	for i := range plan.Results {
+		plan.Results[i].Head = state.Heads[requests[i].Topic]
 	}
 	return fault.Point("offset.before_commit")
 }

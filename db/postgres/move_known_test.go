@@ -60,11 +60,16 @@ func (m *movers) shorten(ctx context.Context, end service.Offset) error {
 	return err
 }
 
+// next asks for the next message of a consumer.
+func (m *movers) next(row service.Consumer) []service.MoveRequest {
+	return []service.MoveRequest{{
+		Topic: row.Topic, Consumer: row.ID, Incarnation: m.topic.Incarnation, Limit: 1, MaxBytes: 1 << 20,
+	}}
+}
+
 // move dequeues one message, and answers its offset, or −1 if there is none.
 func (m *movers) move(ctx context.Context, store *postgres.Store, row service.Consumer) (service.Offset, error) {
-	results, err := store.Move(ctx, []service.MoveRequest{{
-		Topic: row.Topic, Consumer: row.ID, Incarnation: m.topic.Incarnation, Limit: 1, MaxBytes: 1 << 20,
-	}}, nil, time.Now())
+	results, err := store.Move(ctx, m.next(row), nil, time.Now())
 	switch {
 	case err != nil:
 		return 0, err
@@ -166,6 +171,27 @@ func TestKnownMovesOfAShorterLog(t *testing.T) {
 	}
 	if got, err := m.move(t.Context(), m.stores[0], m.rows[0]); err != nil || got != -1 {
 		t.Errorf("of a log that ends at 3 it gets %d, %v", got, err)
+	}
+}
+
+// TestKnownMoveTellsTheHeadItRead: the head in an answer is the one of this move, not of the last one.
+func TestKnownMoveTellsTheHeadItRead(t *testing.T) {
+	t.Parallel()
+	m := newMovers(t, 10, 1)
+	for i := range 3 { // from the second on they go on from what is known
+		if _, err := m.move(t.Context(), m.stores[0], m.rows[0]); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if _, err := one(t.Context(), m.stores[1], m.request(10)); err != nil {
+		t.Fatal(err)
+	}
+	results, err := m.stores[0].Move(t.Context(), m.next(m.rows[0]), nil, time.Now())
+	if err != nil || results[0].Err != nil {
+		t.Fatal(err, results[0].Err)
+	}
+	if next := results[0].Head.Next; next != 11 || results[0].Messages[0].Offset != 3 {
+		t.Errorf("the log ends at %d, the message is at %d, want 11 and 3", next, results[0].Messages[0].Offset)
 	}
 }
 
