@@ -4,12 +4,17 @@ package api_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/topiq/topiq/api"
 	"github.com/topiq/topiq/db/memory"
@@ -54,6 +59,51 @@ func TestAllocationBudgets(t *testing.T) {
 		} else {
 			t.Logf("%s: %.0f allocations", c.name, got)
 		}
+	}
+}
+
+// TestAllocationBudgetOfWaiting: a long poll needs a stack of 8 KB at most, also where its topic was not known before, beside
+// the 2 KB of the goroutine that watches its connection. Stacks come in powers of two, and a little more takes 8 KB more.
+//
+//nolint:paralleltest // the stacks of others would be counted
+func TestAllocationBudgetOfWaiting(t *testing.T) {
+	const polls, budget = 500, 14_000
+	store := memory.New(memory.Config{})
+	for i := range polls {
+		if _, err := store.CreateTopic(t.Context(), service.NewTopic{Name: service.TopicName("idle-" + strconv.Itoa(i)), At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	broker := service.NewBroker(store, service.Config{})
+	listener, config := newPipes(), api.Config{}
+	server := api.NewServer(api.NewHandler(broker, config), config)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(api.Listen(listener, config)) }()
+
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it has a say in how large a stack is to begin with
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range polls {
+		conn := listener.dial()
+		defer conn.Close() //nolint:errcheck // a test's connection
+		if _, err := fmt.Fprintf(conn, "GET /topics/idle-%d/messages?offset=0&wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for broker.Stats().Waiting.Requests < polls {
+		time.Sleep(time.Millisecond)
+	}
+	runtime.ReadMemStats(&after)
+	each := (int64(after.StackInuse) - int64(before.StackInuse)) / polls
+	if t.Logf("a waiting poll has %d bytes of stack", each); each > budget {
+		t.Errorf("a waiting poll has %d bytes of stack, and the budget is %d", each, budget)
+	}
+	if err := errors.Join(broker.Close(t.Context()), server.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
 	}
 }
 

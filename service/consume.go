@@ -99,12 +99,12 @@ func (b *Broker) consumeAt(ctx context.Context, r *ConsumeRequest, w window, wai
 	if err != nil {
 		return ConsumeResult{}, err
 	}
-	if err := b.commitOffset(ctx, v, r); err != nil {
+	if err := b.commitOffset(ctx, &v, r); err != nil {
 		v.release()
 		return ConsumeResult{}, err
 	}
 	result := ConsumeResult{Offset: *r.Offset, Incarnation: v.head.Incarnation}
-	messages, _, err := b.follow(ctx, v, cursor{*r.Offset, w}, wait)
+	messages, err := b.follow(ctx, &v, cursor{*r.Offset, w}, wait)
 	switch CodeOf(err) {
 	default:
 	case CodeIncarnationChanged, CodeOffsetTrimmed, CodeOffsetOutOfRange:
@@ -149,7 +149,7 @@ func (b *Broker) consumeKnown(r *ConsumeRequest, w window) (ConsumeResult, bool)
 // commitOffset commits the offset of a consume, or refuses it in the order of contract section 4:
 // incarnation, consumer, trimmed, out of range, behind. The topic's head was read after the call;
 // the consumer may be known from a moment ago, but only a row read after the call refuses (P12).
-func (b *Broker) commitOffset(ctx context.Context, v view, r *ConsumeRequest) error {
+func (b *Broker) commitOffset(ctx context.Context, v *view, r *ConsumeRequest) error {
 	if r.Incarnation != "" && r.Incarnation != v.head.Incarnation {
 		return errIncarnation(v.head.Incarnation)
 	}
@@ -192,7 +192,7 @@ func (b *Broker) consumeNext(ctx context.Context, r *ConsumeRequest, w window, w
 			t.release()
 			return ConsumeResult{moved.Messages, moved.Consumer.Offset, moved.Head.Incarnation}, err
 		}
-		left, err := b.sleep(ctx, view{t, moved.Head, advanced}, wait)
+		left, err := b.sleep(ctx, &view{t, moved.Head, advanced}, wait)
 		t.release()
 		if err != nil || left <= 0 {
 			return ConsumeResult{nil, moved.Consumer.Offset, moved.Head.Incarnation}, err

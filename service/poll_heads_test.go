@@ -14,14 +14,14 @@ func TestHeadPollsTakeTurns(t *testing.T) {
 	for i := range 12_000 {
 		all = append(all, TopicName(fmt.Sprint("topic ", i)))
 	}
-	for _, n := range []int{0, 1, headBatch, headBatch + 1, 3 * headBatch, len(all)} {
+	for _, n := range []int{0, 1, roundBatch, roundBatch + 1, 3 * roundBatch, len(all)} {
 		polls := headPolls{}
-		rounds := min(max((n+headBatch-1)/headBatch, 1), headRounds)
+		rounds := min(max((n+roundBatch-1)/roundBatch, 1), headRounds)
 		for cycle := range 3 {
 			seen := map[TopicName]bool{}
 			for range rounds {
 				names := polls.next(slices.Clone(all[:n]))
-				if most := n/rounds + n/10; len(names) > max(most, headBatch) {
+				if most := n/rounds + n/10; len(names) > max(most, roundBatch) {
 					t.Errorf("%d of %d topics are read at a time", len(names), n)
 				}
 				for _, name := range names {

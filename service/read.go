@@ -57,12 +57,12 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) (ReadResult, error) {
 		v.release()
 		return ReadResult{}, err
 	}
-	messages, head, err := b.follow(ctx, v, c, wait)
+	messages, err := b.follow(ctx, &v, c, wait)
 	if err != nil {
 		return ReadResult{}, err
 	}
 	pace.gave(messages)
-	return ReadResult{Messages: messages, Next: c.from + Offset(len(messages)), Head: head}, nil
+	return ReadResult{Messages: messages, Next: c.from + Offset(len(messages)), Head: v.head}, nil
 }
 
 func (b *Broker) checkRead(r *ReadRequest) (window, time.Duration, error) {
@@ -85,8 +85,10 @@ type cursor struct {
 }
 
 // follow answers the messages at a cursor; where there are none yet it waits for them, and looks
-// again. It holds nothing of the store while it waits. It releases the view.
-func (b *Broker) follow(ctx context.Context, v view, c cursor, wait time.Duration) ([]Message, Head, error) {
+// again, so that the view is of what it answers. It holds nothing of the store while it waits. It releases the view.
+//
+// The view is one for all calls below, not a copy in each: ten thousand clients may wait here, each on a stack.
+func (b *Broker) follow(ctx context.Context, v *view, c cursor, wait time.Duration) ([]Message, error) {
 	for {
 		if err := CheckOffset(c.from, v.head); err != nil {
 			// A time may have been looked up after the head was read: then the head is the older
@@ -94,39 +96,44 @@ func (b *Broker) follow(ctx context.Context, v view, c cursor, wait time.Duratio
 			fresh, again := b.readHead(ctx, v.name)
 			if again != nil || fresh.Incarnation != v.head.Incarnation || CheckOffset(c.from, fresh.Head) != nil {
 				v.release()
-				return nil, Head{}, err
+				return nil, err
 			}
 			v.head = fresh.Head
 		}
 		if c.from < v.head.Next {
 			messages, err := b.fetch(ctx, v, c)
 			v.release()
-			return messages, v.head, err
+			return messages, err
 		}
 		left, err := b.sleep(ctx, v, wait)
 		v.release()
-		if err != nil {
-			return nil, Head{}, err
-		}
-		if left <= 0 {
-			return nil, v.head, nil
+		if err != nil || left <= 0 {
+			return nil, err
 		}
 		wait = left
-		next, err := b.look(ctx, v.name)
-		if err != nil {
-			return nil, Head{}, err
+		if err := b.lookAgain(ctx, v); err != nil {
+			return nil, err
 		}
-		if next.head.Incarnation != v.head.Incarnation {
-			next.release()
-			return nil, Head{}, errIncarnation(next.head.Incarnation)
-		}
-		v = next
 	}
+}
+
+// lookAgain makes a view that was released a new one of the same history.
+func (b *Broker) lookAgain(ctx context.Context, v *view) error {
+	next, err := b.look(ctx, v.name)
+	if err != nil {
+		return err
+	}
+	if next.head.Incarnation != v.head.Incarnation {
+		next.release()
+		return errIncarnation(next.head.Incarnation)
+	}
+	*v = next
+	return nil
 }
 
 // fetch reads the messages at a cursor that the head says are there: from memory if the tail
 // holds enough of them, else from the store.
-func (b *Broker) fetch(ctx context.Context, v view, c cursor) ([]Message, error) {
+func (b *Broker) fetch(ctx context.Context, v *view, c cursor) ([]Message, error) {
 	// Memory may be ahead of the head by now: an answer must not go beyond the end it names.
 	limit := min(c.window.limit, int(v.head.Next-c.from))
 	if messages, full := v.read(v.head.Incarnation, c.from, window{limit, c.window.maxBytes}); full {
@@ -151,7 +158,7 @@ func (b *Broker) fetch(ctx context.Context, v view, c cursor) ([]Message, error)
 // explainHole finds out why a read did not give what the head promised. The topic may have been
 // deleted or trimmed between the two; otherwise what is stored contradicts itself, and the topic
 // is stopped rather than answered wrongly.
-func (b *Broker) explainHole(ctx context.Context, v view, c cursor, hole error) error {
+func (b *Broker) explainHole(ctx context.Context, v *view, c cursor, hole error) error {
 	head, err := b.readHead(ctx, v.name)
 	if err != nil {
 		return err
@@ -167,7 +174,7 @@ func (b *Broker) explainHole(ctx context.Context, v view, c cursor, hole error) 
 
 // sleep waits until there is news of a topic, for at most wait, and returns what is left of it: 0
 // also when the broker is closing, for then nobody should wait any longer.
-func (b *Broker) sleep(ctx context.Context, v view, wait time.Duration) (left time.Duration, err error) {
+func (b *Broker) sleep(ctx context.Context, v *view, wait time.Duration) (left time.Duration, err error) {
 	if wait <= 0 {
 		return 0, nil
 	}
@@ -179,7 +186,7 @@ func (b *Broker) sleep(ctx context.Context, v view, wait time.Duration) (left ti
 }
 
 // doze is sleep for who has a place among those who wait.
-func (b *Broker) doze(ctx context.Context, v view, wait time.Duration) (left time.Duration, err error) {
+func (b *Broker) doze(ctx context.Context, v *view, wait time.Duration) (left time.Duration, err error) {
 	if wait <= 0 {
 		return 0, nil
 	}

@@ -153,7 +153,7 @@ func (s *Stream) Next(ctx context.Context, wait time.Duration) (StreamEvent, err
 			return event, err
 		}
 		s.giveBack()
-		left, err := b.doze(ctx, s.view, wait)
+		left, err := b.doze(ctx, &s.view, wait)
 		if err != nil {
 			return StreamEvent{}, err
 		}
@@ -223,7 +223,7 @@ func (s *Stream) step(ctx context.Context) (StreamEvent, error) {
 	if s.next < s.view.head.Next {
 		l := s.broker.limits
 		window := window{min(streamMessages, l.ReadMessages), min(streamBytes, l.ReadBytes)}
-		messages, err := s.broker.fetch(ctx, s.view, cursor{s.next, window})
+		messages, err := s.broker.fetch(ctx, &s.view, cursor{s.next, window})
 		if err != nil {
 			return s.refused(err) // it may have been trimmed since it was looked at
 		}

@@ -81,6 +81,21 @@ func (c *topicCache) entries(names []TopicName) map[TopicName]*topic {
 	return found
 }
 
+// knownHeads appends to seen the heads of those of the topics that are known, and returns which are not.
+func (c *topicCache) knownHeads(names []TopicName, seen []Head) (known []Head, unknown []TopicName) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, name := range names {
+		if t := c.byName[name]; t != nil {
+			head, _, _ := t.known()
+			seen = append(seen, head)
+		} else {
+			unknown = append(unknown, name)
+		}
+	}
+	return seen, unknown
+}
+
 // forget takes out a topic that was known before a read that missed it: it is deleted. By
 // identity, not by name or time: under the name there may be a new life by now.
 func (c *topicCache) forget(t *topic) {
@@ -179,11 +194,12 @@ func (c *topicCache) waiting(name TopicName, change int) {
 	}
 }
 
-// waitedOn lists the topics somebody waits on.
-func (c *topicCache) waitedOn() []TopicName {
+// waitedOn appends the topics somebody waits on.
+func (c *topicCache) waitedOn(to []TopicName) []TopicName {
 	c.waitMu.Lock()
 	defer c.waitMu.Unlock()
-	return slices.Collect(maps.Keys(c.waits))
+	to = slices.Grow(to, len(c.waits))
+	return slices.AppendSeq(to, maps.Keys(c.waits))
 }
 
 // stopped returns why some topic is stopped, nil when none is.

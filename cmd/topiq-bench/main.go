@@ -26,6 +26,7 @@ type options struct {
 	Rounds   int           `default:"5" help:"Rounds of each row, of topiq and its limits in turn."`
 	Duration time.Duration `default:"2s" help:"How long each is measured in a round."`
 	WarmUp   time.Duration `default:"500ms" help:"How long the load is on before."`
+	Profiles string        `placeholder:"DIR" help:"Write where brokers have spent their time into files in this directory, for go tool pprof."`
 	Postgres string        `placeholder:"URL" help:"A server to measure on, whose user may create databases; if missing, one is started and removed afterwards."`
 	Write    string        `placeholder:"FILE" help:"Document to write the table into, between its markers, if all of it was measured."`
 	List     bool          `help:"List the rows, and measure nothing."`

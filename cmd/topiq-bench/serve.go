@@ -25,8 +25,8 @@ type broker struct {
 const readyCheck = time.Millisecond
 
 // serve starts a broker, and returns when it is ready.
-func (m *measurement) serve(ctx context.Context, store string) (*broker, error) {
-	b, err := m.start(ctx, "serve", "--addr=127.0.0.1:0", "--log-level=warn", "--store="+store)
+func (m *measurement) serve(ctx context.Context, store string, more ...string) (*broker, error) {
+	b, err := m.start(ctx, append([]string{"serve", "--addr=127.0.0.1:0", "--log-level=warn", "--store=" + store}, more...)...)
 	if err != nil {
 		return nil, err
 	}

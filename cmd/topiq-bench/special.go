@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -122,11 +123,19 @@ func (m *measurement) withBroker(ctx context.Context, engine string, call func(*
 	if err != nil {
 		return err
 	}
-	b, err := m.serve(ctx, store)
+	b, err := m.serve(ctx, store, m.profile(engine)...)
 	if err != nil {
 		return err
 	}
 	return errors.Join(call(b), b.stop())
+}
+
+// profile are the arguments with which a broker writes a profile, if that was asked for.
+func (m *measurement) profile(engine string) []string {
+	if m.options.Profiles == "" {
+		return nil
+	}
+	return []string{"--cpu-profile=" + filepath.Join(m.options.Profiles, fmt.Sprintf("%s-%d.prof", engine, m.stores))}
 }
 
 // factOf is the median of what rounds have measured.

@@ -115,7 +115,10 @@ func (s *Store) Changed(ctx context.Context, seen []service.Head) (changed []ser
 	if len(seen) == 0 {
 		return nil, nil
 	}
-	var params pgsql.FindChangedParams
+	params := pgsql.FindChangedParams{
+		Buckets: make([]int32, 0, len(seen)), TopicIds: make([]int64, 0, len(seen)),
+		Incarnations: make([]string, 0, len(seen)), NextOffsets: make([]int64, 0, len(seen)),
+	}
 	for i := range seen {
 		h := &seen[i]
 		params.Buckets = append(params.Buckets, int32(service.BucketOf(h.Name)))
