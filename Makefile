@@ -49,7 +49,7 @@ sbom: build ## Write bin/topiq.cdx.json, which lists what bin/topiq is made of (
 test: postgres curl ## Run all tests with the race detector, PostgreSQL included (ARGS: flags of go test)
 	GORACE=atexit_sleep_ms=0 CGO_ENABLED=1 go test -race -vet=off -timeout 20m $(ARGS) ./...
 	go test -run AllocationBudgets -bench . -benchtime 1x ./api ./service ./db/sqlite ./db/postgres
-	go test -run 'EightClientsRace|TenThousand' ./api ./cmd/topiq
+	go test -run 'EightClientsRace|TenThousand|Crashes' ./api ./cmd/topiq
 	go test -tags faults,badideas ./fault
 	go test -tags faults,badideas -run 'Fault|Mistake' ./service ./api ./db/... ./cmd/topiq
 	cd torture && CGO_ENABLED=1 go test -race -short $(ARGS) ./...

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/topiq/topiq/api/apitest"
 	"github.com/topiq/topiq/client"
 )
 
@@ -47,16 +48,21 @@ func reach(t *testing.T, url string, messages int64, done <-chan struct{}) bool 
 	}
 }
 
-const (
-	crashLines = 30_000
-	crashes    = 6
-)
+const crashes = 6
+
+// crashLines is how many lines there are: enough for crashes kills in between.
+func crashLines() int {
+	if apitest.RaceDetector {
+		return 10_000 // which takes as long
+	}
+	return 30_000
+}
 
 // TestBrokerCrashes kills the broker again and again while a file is produced under a name. The
 // producer waits for the broker each time, and in the end every line is there once, in order.
 func TestBrokerCrashes(t *testing.T) {
 	t.Parallel()
-	path, content := numbered(t, crashLines)
+	path, content := numbered(t, crashLines())
 	store := "sqlite:" + filepath.Join(t.TempDir(), "topiq.db")
 	b := serve(t, store)
 	produced, done := make(chan outcome, 1), make(chan struct{})
@@ -65,11 +71,11 @@ func TestBrokerCrashes(t *testing.T) {
 		produced <- topiq(t, "", "produce", "t", path, "--name=p", "--batch=40", "--url="+b.url)
 	}()
 	killed := 0
-	for ; killed < crashes && reach(t, b.url, int64(killed+1)*crashLines/(crashes+2), done); killed++ {
+	for ; killed < crashes && reach(t, b.url, int64(killed+1)*int64(crashLines())/(crashes+2), done); killed++ {
 		b.kill()
 		b = b.again(t, store)
 	}
-	if o := <-produced; o.code != exitOK || !strings.Contains(o.stderr, fmt.Sprintf("stored %d messages in t", crashLines)) {
+	if o := <-produced; o.code != exitOK || !strings.Contains(o.stderr, fmt.Sprintf("stored %d messages in t", crashLines())) {
 		t.Fatalf("produce: %+v", o)
 	}
 	t.Logf("killed the broker %d times", killed)
@@ -82,13 +88,13 @@ func TestBrokerCrashes(t *testing.T) {
 // TestProducerCrashes kills the producer instead, and runs it again, as its help says.
 func TestProducerCrashes(t *testing.T) {
 	t.Parallel()
-	path, content := numbered(t, crashLines)
+	path, content := numbered(t, crashLines())
 	b := serve(t, "sqlite:"+filepath.Join(t.TempDir(), "topiq.db"))
 	args := []string{"produce", "t", path, "--name=p", "--batch=40", "--url=" + b.url}
 	killed := 0
 	for ; killed < crashes; killed++ {
 		p := start(t, args...)
-		if !reach(t, b.url, int64(killed+1)*crashLines/(crashes+2), p.ended) {
+		if !reach(t, b.url, int64(killed+1)*int64(crashLines())/(crashes+2), p.ended) {
 			break
 		}
 		p.kill()
@@ -105,14 +111,15 @@ func TestProducerCrashes(t *testing.T) {
 // is everything up to somewhere; it may begin again a little before that, but never after.
 func TestConsumerCrashes(t *testing.T) {
 	t.Parallel()
-	path, content := numbered(t, crashLines)
+	const lines = 30_000 // thousands of them may be in the pipe when the consumer ends
+	path, content := numbered(t, lines)
 	url := "--url=" + serve(t, "memory:").url
 	mustTopiq(t, "", "produce", "t", path, url)
 	want := strings.SplitAfter(string(content), "\n")
 	next := 0 // the first line that was not seen
 	for range crashes {
 		p := start(t, "consume", "t", "--name=c", url)
-		for range crashLines / (crashes + 2) {
+		for range lines / (crashes + 2) {
 			line, err := p.stdout.ReadString('\n')
 			if err != nil {
 				t.Fatalf("%v; stderr:\n%s", err, p.stderr.String())
@@ -128,8 +135,8 @@ func TestConsumerCrashes(t *testing.T) {
 	for line := range strings.Lines(mustTopiq(t, "", "consume", "t", "--name=c", url)) {
 		next = follows(t, want, line, next)
 	}
-	if next != crashLines {
-		t.Errorf("%d lines were seen, want %d", next, crashLines)
+	if next != crashLines() {
+		t.Errorf("%d lines were seen, want %d", next, crashLines())
 	}
 }
 
