@@ -140,7 +140,7 @@ func TestScopes(t *testing.T) {
 					t.Errorf("%s without a token: %d %s %v", id, got.status, got.text, got.header)
 				}
 			case slices.Contains(allowed, scope):
-				if got.status == http.StatusUnauthorized || got.status == http.StatusForbidden {
+				if got.status == http.StatusUnauthorized || got.status == http.StatusForbidden || got.status >= http.StatusInternalServerError {
 					t.Errorf("%s with %q: %d %s", id, scope, got.status, got.text)
 				}
 				continue

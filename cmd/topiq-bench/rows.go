@@ -34,7 +34,9 @@ func standardRows() (rows []row) {
 	for _, engine := range []string{"memory", "sqlite", "postgres"} {
 		rows = append(rows, benchRows(engine)...)
 		rows = append(rows, row{
-			engine: engine, name: "end-to-end", title: "end to end by long poll, 16 producers at half their full rate", measure: measureEndToEnd,
+			engine: engine, name: "end-to-end", title: "end to end by long poll, 16 producers at half their full rate", measure: endToEndBy("poll"),
+		}, row{
+			engine: engine, name: "end-to-end-stream", title: "end to end by stream, 16 producers at half their full rate", measure: endToEndBy("stream"),
 		})
 		if engine == "postgres" {
 			rows = append(rows, row{

@@ -10,27 +10,29 @@ import (
 	"time"
 )
 
-// measureEndToEnd finds out what the producers can do, and measures at half of it. There is a limit, the bare
+// endToEndBy finds out what the producers can do, and measures at half of it. There is a limit, the bare
 // commit, only on PostgreSQL.
-func measureEndToEnd(ctx context.Context, m *measurement, r *result) error {
-	store, err := m.store(ctx, r.row.engine)
-	if err != nil {
+func endToEndBy(receive string) func(context.Context, *measurement, *result) error {
+	return func(ctx context.Context, m *measurement, r *result) error {
+		store, err := m.store(ctx, r.row.engine)
+		if err != nil {
+			return err
+		}
+		const connections = "--connections=16"
+		full, err := m.topiqBench(ctx, "--store="+store, connections)
+		if err != nil {
+			return err
+		}
+		args := []string{
+			"--store=" + store, "--end-to-end", "--receive=" + receive, connections, "--rounds=" + strconv.Itoa(m.options.Rounds),
+			"--rate=" + strconv.FormatFloat(full.Topiq.MessageRate/2, 'f', 0, 64),
+		}
+		if r.row.engine == "postgres" {
+			args = append(args, "--limit")
+		}
+		r.report, err = m.topiqBench(ctx, args...)
 		return err
 	}
-	const connections = "--connections=16"
-	full, err := m.topiqBench(ctx, "--store="+store, connections)
-	if err != nil {
-		return err
-	}
-	args := []string{
-		"--store=" + store, "--end-to-end", connections, "--rounds=" + strconv.Itoa(m.options.Rounds),
-		"--rate=" + strconv.FormatFloat(full.Topiq.MessageRate/2, 'f', 0, 64),
-	}
-	if r.row.engine == "postgres" {
-		args = append(args, "--limit")
-	}
-	r.report, err = m.topiqBench(ctx, args...)
-	return err
 }
 
 // measureLargeTopic measures two topics on one broker in turn.

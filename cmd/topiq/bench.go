@@ -17,9 +17,10 @@ type benchCommand struct {
 
 	Produce  bool `env:"-" xor:"mode" help:"Measure produce, which is what is done if nothing else is asked for."`
 	Consume  bool `env:"-" xor:"mode" help:"Measure consume, as --way says."`
-	EndToEnd bool `env:"-" xor:"mode" help:"Measure the time from sending a message to receiving it by long poll."`
+	EndToEnd bool `env:"-" xor:"mode" help:"Measure the time from sending a message to receiving it, as --receive says."`
 
 	Way          string        `env:"-" default:"plain" enum:"plain,offset,history" help:"How --consume reads: plain (one message a request, and the position moves), offset (batches near the end of the topic) or history (batches from its beginning)."`
+	Receive      string        `env:"-" default:"poll" enum:"poll,stream" help:"How --end-to-end receives: by long polls, or by a stream of Server-Sent Events."`
 	Connections  int           `env:"-" default:"64" help:"Connections, each with one request at a time. Each is a producer, or a consumer, of its own."`
 	Batch        int           `env:"-" default:"1" help:"Messages of one request; with --consume, most messages of one answer."`
 	PayloadBytes int           `env:"-" default:"100" help:"Length of a message, in bytes."`
@@ -77,6 +78,8 @@ func (c *benchCommand) Validate() error {
 		return errors.New("--end-to-end has a limit, the bare commit, only with --store=postgres://…")
 	case c.Way != "plain" && !c.Consume:
 		return errors.New("--way is for --consume")
+	case c.Receive != "poll" && !c.EndToEnd:
+		return errors.New("--receive is for --end-to-end")
 	case c.Consume && c.Way == "plain" && c.Batch > 1:
 		return errors.New("a plain consume answers one message: --batch needs --way=offset or --way=history")
 	}
@@ -99,6 +102,8 @@ const sqliteScheme = "sqlite:"
 // mode is what is measured.
 func (c *benchCommand) mode() string {
 	switch {
+	case c.EndToEnd && c.Receive == "stream":
+		return "end-to-end stream"
 	case c.EndToEnd:
 		return "end-to-end"
 	case c.Consume:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strconv"
@@ -75,6 +76,32 @@ func (c *benchConn) exchange(ctx context.Context, request []byte) (status int, b
 	return status, c.body, nil
 }
 
+// stream sends a whole request and returns the body of the answer as it comes, if it is a success. Until the connection is closed
+// nothing else may be asked on it.
+func (c *benchConn) stream(ctx context.Context, request []byte) (body io.Reader, err error) {
+	c.close()
+	if err := c.dial(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := c.conn.Write(request); err != nil {
+		return nil, err
+	}
+	head, err := c.receiveHead()
+	switch {
+	case err != nil:
+		return nil, err
+	case head.status != http.StatusOK:
+		if err := c.receiveBody(head); err != nil {
+			return nil, err
+		}
+		return nil, succeeded(head.status, c.body)
+	case head.chunked:
+		return httputil.NewChunkedReader(c.in), nil
+	default:
+		return c.in, nil
+	}
+}
+
 func (c *benchConn) dial(ctx context.Context) error {
 	address := c.host
 	if _, _, err := net.SplitHostPort(address); err != nil {
@@ -106,52 +133,65 @@ func (c *benchConn) close() {
 	}
 }
 
+// answerHead is what stands before the body of an answer.
+type answerHead struct {
+	status, length   int // the length of the body, −1 if that is not told
+	chunked, closing bool
+}
+
 // receive reads an answer into c.body.
 func (c *benchConn) receive() (status int, err error) {
-	line, err := c.in.ReadSlice('\n')
+	head, err := c.receiveHead()
 	if err != nil {
 		return 0, err
 	}
+	if err := c.receiveBody(head); err != nil {
+		return 0, err
+	}
+	if head.closing {
+		c.close()
+	}
+	return head.status, nil
+}
+
+func (c *benchConn) receiveHead() (head answerHead, err error) {
+	line, err := c.in.ReadSlice('\n')
+	if err != nil {
+		return head, err
+	}
 	version, rest, _ := bytes.Cut(line, []byte(" "))
 	if !bytes.HasPrefix(version, []byte("HTTP/1.")) || len(rest) < 3 {
-		return 0, errors.New("what answers does not speak HTTP/1.1")
+		return head, errors.New("what answers does not speak HTTP/1.1")
 	}
-	if status, err = strconv.Atoi(string(rest[:3])); err != nil {
-		return 0, errors.New("an answer without a status")
+	head.length = -1
+	if head.status, err = strconv.Atoi(string(rest[:3])); err != nil {
+		return head, errors.New("an answer without a status")
 	}
-	length, chunked, closing := -1, false, false
 	for {
 		if line, err = c.in.ReadSlice('\n'); err != nil {
-			return 0, err
+			return head, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
-			break
+			return head, nil
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimSpace(value)
 		switch {
 		case bytes.EqualFold(name, []byte("Content-Length")):
-			if length, err = strconv.Atoi(string(value)); err != nil || length < 0 {
-				return 0, errors.New("an answer with a malformed Content-Length")
+			if head.length, err = strconv.Atoi(string(value)); err != nil || head.length < 0 {
+				return head, errors.New("an answer with a malformed Content-Length")
 			}
 		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-			chunked = bytes.EqualFold(value, []byte("chunked"))
+			head.chunked = bytes.EqualFold(value, []byte("chunked"))
 		case bytes.EqualFold(name, []byte("Connection")):
-			closing = bytes.EqualFold(value, []byte("close"))
+			head.closing = bytes.EqualFold(value, []byte("close"))
 		}
 	}
-	if err := c.receiveBody(length, chunked); err != nil {
-		return 0, err
-	}
-	if closing {
-		c.close()
-	}
-	return status, nil
 }
 
-func (c *benchConn) receiveBody(length int, chunked bool) error {
-	if chunked { // a proxy does that
+func (c *benchConn) receiveBody(head answerHead) error {
+	if head.chunked { // a proxy does that
 		body, err := io.ReadAll(io.LimitReader(httputil.NewChunkedReader(c.in), maxAnswer))
 		if err == nil {
 			c.body = body
@@ -159,13 +199,13 @@ func (c *benchConn) receiveBody(length int, chunked bool) error {
 		}
 		return err
 	}
-	if length < 0 || length > maxAnswer {
-		return fmt.Errorf("an answer of %d bytes", length)
+	if head.length < 0 || head.length > maxAnswer {
+		return fmt.Errorf("an answer of %d bytes", head.length)
 	}
-	if cap(c.body) < length {
-		c.body = make([]byte, length+length/8)
+	if cap(c.body) < head.length {
+		c.body = make([]byte, head.length+head.length/8)
 	}
-	c.body = c.body[:length]
+	c.body = c.body[:head.length]
 	_, err := io.ReadFull(c.in, c.body)
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -54,7 +55,7 @@ func (b *bench) prepareEndToEnd() error {
 		if err != nil {
 			return err
 		}
-		r := &receiver{reader: reader{conn: conn, payload: c.PayloadBytes}, topic: b.setup.topic(topic)}
+		r := &receiver{reader: reader{conn: conn, payload: c.PayloadBytes}, topic: b.setup.topic(topic), streams: c.Receive == "stream"}
 		end, err := b.setup.end(b.running, r.topic)
 		if err != nil {
 			return err
@@ -136,19 +137,20 @@ func (e *endToEnd) received(ctx context.Context) error {
 	return nil
 }
 
-// receiver takes the messages of a topic as they come, by long polls. Another way to be told of them, such as a
-// stream, would stand in the place of poll.
+// receiver takes the messages of a topic as they come, by long polls or by a stream.
 type receiver struct {
 	reader
-	topic string
-	next  atomic.Int64
+	topic   string
+	next    atomic.Int64
+	streams bool
+	events  *bufio.Reader // nil while no stream is open
 }
 
 func (r *receiver) run(ctx context.Context, m *meter, begun time.Time) error {
 	defer m.flush()
 	defer r.rest()
 	for failures := 0; ; {
-		err := r.poll(ctx, m, begun)
+		err := r.receive(ctx, m, begun)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -167,26 +169,20 @@ func (r *receiver) run(ctx context.Context, m *meter, begun time.Time) error {
 	}
 }
 
-// poll asks for what comes next, and notes how long it took to come. What is measured is what was sent in
-// the time that is measured, however late it comes.
-func (r *receiver) poll(ctx context.Context, m *meter, begun time.Time) error {
+// receive waits for what comes next, and notes how long it took to come. What is measured is what was sent in the time that is
+// measured, however late it comes.
+func (r *receiver) receive(ctx context.Context, m *meter, begun time.Time) error {
 	from := r.next.Load()
-	path := "/topics/" + r.topic + "/messages?limit=1000&wait=" + strconv.Itoa(pollSeconds) + "&offset=" + strconv.FormatInt(from, 10)
-	r.request = requestHead(r.request[:0], http.MethodGet, path, r.conn, 0)
-	if err := r.ask(ctx); err != nil {
-		return err
+	receive := r.poll
+	if r.streams {
+		receive = r.event
 	}
-	now := time.Now()
-	next, ok := lastInteger(r.answer, memberNextOffset)
-	if !ok {
-		return fmt.Errorf("%w: %s", errNoSuchAnswer, excerpt(r.answer))
-	}
-	n, err := messagesIn(r.answer, from, next)
+	next, err := receive(ctx, from)
 	if err != nil {
 		return err
 	}
-	rest := r.answer
-	for range n {
+	now, rest := time.Now(), r.answer
+	for range next - from {
 		at := bytes.Index(rest, []byte(memberMessage))
 		stamp, ok := integerAt(rest[:min(len(rest), at+len(memberMessage)+stampDigits)], at, memberMessage)
 		if !ok {
@@ -198,4 +194,19 @@ func (r *receiver) poll(ctx context.Context, m *meter, begun time.Time) error {
 	}
 	r.next.Store(next)
 	return nil
+}
+
+// poll asks for what comes next, and returns the offset after it.
+func (r *receiver) poll(ctx context.Context, from int64) (next int64, err error) {
+	path := "/topics/" + r.topic + "/messages?limit=1000&wait=" + strconv.Itoa(pollSeconds) + "&offset=" + strconv.FormatInt(from, 10)
+	r.request = requestHead(r.request[:0], http.MethodGet, path, r.conn, 0)
+	if err := r.ask(ctx); err != nil {
+		return 0, err
+	}
+	next, ok := lastInteger(r.answer, memberNextOffset)
+	if !ok {
+		return 0, fmt.Errorf("%w: %s", errNoSuchAnswer, excerpt(r.answer))
+	}
+	_, err = messagesIn(r.answer, from, next)
+	return next, err
 }

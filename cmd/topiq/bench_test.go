@@ -89,9 +89,11 @@ func TestBenchMeasuresEachModeBesideTheEmptyHandler(t *testing.T) {
 
 func TestBenchMeasuresEndToEnd(t *testing.T) {
 	t.Parallel()
-	r := benched(t, "--end-to-end", "--store=memory:", "--rate=500", "--connections=2", "--topics=2", "--batch=2", "--rounds=2")
-	if len(r.Limits) != 0 || r.Mode != "end-to-end" {
-		t.Errorf("%+v", r)
+	for mode, more := range map[string][]string{"end-to-end": nil, "end-to-end stream": {"--receive=stream"}} {
+		r := benched(t, append(more, "--end-to-end", "--store=memory:", "--rate=500", "--connections=2", "--topics=2", "--batch=2", "--rounds=2")...)
+		if len(r.Limits) != 0 || r.Mode != mode {
+			t.Errorf("%+v", r)
+		}
 	}
 }
 
@@ -169,6 +171,7 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 		"--limit":                   {"--limit"},
 		"--way is for --consume":    {"--way=offset"},
 		"a plain consume":           {"--consume", "--batch=2"},
+		"--receive is for":          {"--receive=stream"},
 		"the time of sending":       {"--end-to-end", "--payload-bytes=3"},
 		"only PostgreSQL":           {"--store=memory:", "--brokers=2"},
 		"only with --store=postgre": {"--store=memory:", "--end-to-end", "--limit"},
