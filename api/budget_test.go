@@ -91,8 +91,10 @@ func TestAllocationBudgetOfWaiting(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
 	for broker.Stats().Waiting.Requests < polls {
-		time.Sleep(time.Millisecond)
+		<-look.C
 	}
 	runtime.ReadMemStats(&after)
 	each := (int64(after.StackInuse) - int64(before.StackInuse)) / polls
