@@ -56,21 +56,9 @@ func (b *Broker) pollHeads(ctx context.Context, polls *headPolls) {
 			b.log.WarnContext(ctx, "reading heads for long polls failed", "error", err)
 			return
 		}
-		if names = names[n:]; len(names) > 0 && !b.pause(between) {
+		if names = names[n:]; len(names) > 0 && b.rest(ctx, between) != nil {
 			return
 		}
-	}
-}
-
-// pause waits for d, and reports whether the broker is still open then.
-func (b *Broker) pause(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-b.closing:
-		return false
 	}
 }
 

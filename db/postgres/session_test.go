@@ -170,14 +170,20 @@ func storeThrough(t *testing.T, url string, wrap func(net.Conn) net.Conn) *Store
 	return store
 }
 
+// countedStore is a store whose round trips are counted.
+func countedStore(t *testing.T) (store *Store, trips *atomic.Int64) {
+	t.Helper()
+	url, trips := pgtest.URL(t), &atomic.Int64{}
+	openStore(t, url) // migrates
+	store = storeThrough(t, url, func(conn net.Conn) net.Conn { return countingConn{conn, &atomic.Bool{}, trips} })
+	t.Cleanup(func() { _ = store.Close() })
+	return store, trips
+}
+
 // TestRoundTrips counts what a call costs on a warm connection.
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
-	url := pgtest.URL(t)
-	openStore(t, url) // migrates
-	var trips atomic.Int64
-	store := storeThrough(t, url, func(conn net.Conn) net.Conn { return countingConn{conn, &atomic.Bool{}, &trips} })
-	defer store.Close() //nolint:errcheck // it answers nil
+	store, trips := countedStore(t)
 	producer, head, err := store.RegisterProducer(t.Context(), service.ProducerRegistration{
 		Topic: service.NewTopic{Name: "t", Incarnation: "i"}, Name: "p",
 	})
@@ -275,11 +281,7 @@ func TestRoundTrips(t *testing.T) {
 // TestRoundTripsOfADistributedDatabase: there nothing goes on from what is known, for such statements are not of one bucket.
 func TestRoundTripsOfADistributedDatabase(t *testing.T) {
 	t.Parallel()
-	url := pgtest.URL(t)
-	openStore(t, url) // migrates
-	var trips atomic.Int64
-	store := storeThrough(t, url, func(conn net.Conn) net.Conn { return countingConn{conn, &atomic.Bool{}, &trips} })
-	defer store.Close() //nolint:errcheck // it answers nil
+	store, trips := countedStore(t)
 	store.spread = true
 	producer, head, err := store.RegisterProducer(t.Context(), service.ProducerRegistration{
 		Topic: service.NewTopic{Name: "t", Incarnation: "i"}, Name: "p",
