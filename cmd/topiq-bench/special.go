@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// endToEndBy finds out what the producers can do, and measures at half of it. There is a limit, the bare
-// commit, only on PostgreSQL.
+// endToEndBy finds out what the producers can do, and measures at half of it.
 func endToEndBy(receive string) func(context.Context, *measurement, *result) error {
 	return func(ctx context.Context, m *measurement, r *result) error {
 		store, err := m.store(ctx, r.row.engine)
@@ -23,14 +22,8 @@ func endToEndBy(receive string) func(context.Context, *measurement, *result) err
 		if err != nil {
 			return err
 		}
-		args := []string{
-			"--store=" + store, "--end-to-end", "--receive=" + receive, connections, "--rounds=" + strconv.Itoa(m.options.Rounds),
-			"--rate=" + strconv.FormatFloat(full.Topiq.MessageRate/2, 'f', 0, 64),
-		}
-		if r.row.engine == "postgres" {
-			args = append(args, "--limit")
-		}
-		r.report, err = m.topiqBench(ctx, args...)
+		r.report, err = m.topiqBench(ctx, "--store="+store, "--end-to-end", "--receive="+receive, connections, "--limit",
+			"--rounds="+strconv.Itoa(m.options.Rounds), "--rate="+strconv.FormatFloat(full.Topiq.MessageRate/2, 'f', 0, 64))
 		return err
 	}
 }

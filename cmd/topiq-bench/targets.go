@@ -46,9 +46,9 @@ func targets() []target {
 		atLeast("plain consume, 64 consumers, PostgreSQL", "postgres", "consume-1", "empty handler", 0.50),
 		atLeast("consume by offset near the end, batches of 100, PostgreSQL", "postgres", "consume-offset-100", "empty handler", 0.80),
 		atLeast("cold history in batches of 1,000, PostgreSQL", "postgres", "consume-history-1000", "SELECT", 0.70),
-		{"end to end by long poll at half load, PostgreSQL: p99", "≤ 3 × p99 of the bare commit", endToEnd},
+		endToEnd("sqlite"), endToEnd("postgres"),
 		idlePollers("memory"), idlePollers("sqlite"), idlePollers("postgres"),
-		{"a topic of 10^4 against one of 10^7 messages, PostgreSQL", "rates within 10 %", largeTopic},
+		largeTopic("sqlite"), largeTopic("postgres"),
 		memory("memory"), memory("sqlite"), memory("postgres"),
 		{"start to ready, SQLite file of 10^6 messages", "< 300 ms", coldStart},
 	}
@@ -75,13 +75,16 @@ func manyTopics(f found) (got string, met, measured bool) {
 	return twoDigits(ratio), ratio >= 0.80, true
 }
 
-func endToEnd(f found) (got string, met, measured bool) {
-	r := f.row("postgres", "end-to-end")
-	if r == nil {
-		return "", false, false
-	}
-	ratio, ok := r.report.ratio("bare commit")
-	return ratio.text(), ratio.Median <= mostEndToEnd, ok
+func endToEnd(engine string) target {
+	what := "end to end by long poll at half load, " + nameOf(engine) + ": p99"
+	return target{what, "≤ 3 × p99 of the bare commit", func(f found) (got string, met, measured bool) {
+		r := f.row(engine, "end-to-end")
+		if r == nil {
+			return "", false, false
+		}
+		ratio, ok := r.report.ratio("bare commit")
+		return ratio.text(), ratio.Median <= mostEndToEnd, ok
+	}}
 }
 
 func idlePollers(engine string) target {
@@ -96,22 +99,21 @@ func idlePollers(engine string) target {
 	}}
 }
 
-func largeTopic(f found) (got string, met, measured bool) {
-	r := f.row("postgres", "large-topic")
-	if r == nil || len(r.facts) == 0 {
-		return "", false, false
-	}
-	met = true
-	var gotSb104 strings.Builder
-	for i, fact := range r.facts {
-		if i > 0 {
-			gotSb104.WriteString(", ")
+func largeTopic(engine string) target {
+	what := "a topic of 10^4 against one of 10^7 messages, " + nameOf(engine)
+	return target{what, "rates within 10 %", func(f found) (got string, met, measured bool) {
+		r := f.row(engine, "large-topic")
+		if r == nil || len(r.facts) == 0 {
+			return "", false, false
 		}
-		gotSb104.WriteString(fact.text())
-		met = met && fact.value >= 1-largeTopicNear && fact.value <= 1+largeTopicNear
-	}
-	got += gotSb104.String()
-	return got, met, true
+		met = true
+		var texts []string
+		for _, fact := range r.facts {
+			texts = append(texts, fact.text())
+			met = met && fact.value >= 1-largeTopicNear && fact.value <= 1+largeTopicNear
+		}
+		return strings.Join(texts, ", "), met, true
+	}}
 }
 
 func memory(engine string) target {

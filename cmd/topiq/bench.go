@@ -47,7 +47,7 @@ func (*benchCommand) Help() string {
 		"how long requests took. Each answer is checked. Producers have names, so that each message is stored exactly once, unless " +
 		"--anonymous. With --rate a request counts from when it was due, so that a stall is charged with all it has held up. " +
 		"Figures of different machines, or of different times on a busy one, cannot be compared; --limit measures in turn with the broker " +
-		"a server that only decodes the same requests and answers the same bytes (the empty handler), and, where the store is PostgreSQL, " +
+		"a server that only decodes the same requests and answers the same bytes (the empty handler), and, where the store is on disk, " +
 		"what the database does without a broker. Load and broker share the processors of this machine, unless --url is elsewhere."
 }
 
@@ -74,8 +74,6 @@ func (c *benchCommand) Validate() error {
 		return errors.New("--brokers needs --store=postgres://…: only PostgreSQL can be shared by several brokers")
 	case c.EndToEnd && c.PayloadBytes < stampDigits:
 		return fmt.Errorf("--end-to-end needs --payload-bytes of at least %d, for the time of sending", stampDigits)
-	case c.EndToEnd && c.Limit && !c.onPostgres():
-		return errors.New("--end-to-end has a limit, the bare commit, only with --store=postgres://…")
 	case c.Way != "plain" && !c.Consume:
 		return errors.New("--way is for --consume")
 	case c.Receive != "poll" && !c.EndToEnd:

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/topiq/topiq/db/postgres/pgbare"
+	"github.com/topiq/topiq/db/sqlite/litebare"
 )
 
-// What PostgreSQL does without a broker, for the ratios of --limit.
+// What the database does without a broker, for the ratios of --limit.
 
 // bareConns bounds the connections to the database: the server has a limit, and more of them than it
 // has processors do not make it faster.
@@ -42,18 +44,35 @@ func (b *bench) addCopy() error {
 // addBareCommit adds a connection that commits one row after another. A message can never be received sooner
 // after it was sent.
 func (b *bench) addBareCommit() error {
-	writers, err := b.bareWriters(1)
+	commit, err := b.bareCommit()
 	if err != nil {
 		return err
 	}
 	bytes := int64(b.command.PayloadBytes)
 	l := &load{warmUp: b.command.WarmUp, duration: b.command.Duration, workers: []benchWorker{
 		&bareWorker{func(ctx context.Context) (work, error) {
-			return work{messages: 1, bytes: bytes}, writers[0].Insert(ctx)
+			return work{messages: 1, bytes: bytes}, commit(ctx)
 		}},
 	}}
 	b.contenders = append(b.contenders, contender{name: "bare commit", run: l.run, byLatency: true})
 	return nil
+}
+
+// bareCommit returns a function that commits a row.
+func (b *bench) bareCommit() (func(context.Context) error, error) {
+	if path, ok := strings.CutPrefix(b.command.Store, sqliteScheme); ok {
+		w, err := litebare.Create(b.running, path, "bare", benchPayload(b.command.PayloadBytes))
+		if err != nil {
+			return nil, err
+		}
+		b.closers = append(b.closers, func(context.Context) error { return w.Remove() })
+		return func(ctx context.Context) error { return w.Insert(ctx, 1) }, nil
+	}
+	writers, err := b.bareWriters(1)
+	if err != nil {
+		return nil, err
+	}
+	return writers[0].Insert, nil
 }
 
 // bareWriters makes a table like that of the messages, and connections that write into it.

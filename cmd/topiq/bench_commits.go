@@ -109,7 +109,7 @@ func movePositions(ctx context.Context, url string, n int) (func(context.Context
 }
 
 func keepInSQLite(ctx context.Context, path string, payloadBytes int) (func(context.Context, int) error, func() error, error) {
-	w, err := litebare.Create(ctx, path, benchPayload(payloadBytes))
+	w, err := litebare.Create(ctx, path, "commits", benchPayload(payloadBytes))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -67,14 +67,22 @@ func (b *bench) prepareEndToEnd() error {
 	if !c.Limit {
 		return nil
 	}
+	return b.addSooner(workers)
+}
+
+// addSooner adds what can be waited for no longer than for a message to be received: that it is committed, where there is a disk,
+// and that its producer gets an answer.
+func (b *bench) addSooner(workers []benchWorker) error {
+	if !b.command.onDisk() {
+		return b.addEmpty(workers)
+	}
 	if err := b.addBareCommit(); err != nil {
 		return err
 	}
-	// What is received comes later than what is acknowledged, and so not sooner than this.
 	if err := b.keepAnswer(workers); err != nil {
 		return err
 	}
-	return b.addOneCommit(workers)
+	return b.addOneCommit(workers, "--payload-bytes", strconv.Itoa(b.command.PayloadBytes))
 }
 
 // run measures the messages that are sent after the warm-up. Each must be received.

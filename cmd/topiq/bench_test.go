@@ -78,6 +78,7 @@ func TestBenchMeasuresEachModeBesideTheEmptyHandler(t *testing.T) {
 		{"--consume", "--connections=2"},
 		{"--consume", "--way=offset", "--batch=100", "--connections=2"},
 		{"--consume", "--way=history", "--batch=100", "--connections=2", "--topics=2"},
+		{"--end-to-end", "--rate=500", "--connections=2", "--topics=2"},
 	} {
 		r := benched(t, append(args, "--store=memory:", "--limit", "--rounds=2")...)
 		checkLimits(t, r, "empty handler")
@@ -131,7 +132,14 @@ func TestBenchComparesWithSQLite(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "topiq.db")
 	checkLimits(t, benched(t, "--store=sqlite:"+file, "--limit", "--rounds=1", "--connections=2"), "empty handler", "one commit")
-	if left, err := filepath.Glob(file + ".bench*"); err != nil || len(left) > 0 {
+	r := benched(t, "--store=sqlite:"+file, "--limit", "--rounds=1", "--end-to-end", "--rate=100", "--connections=2")
+	checkLimits(t, r, "bare commit", "one commit")
+	for i := range r.Limits {
+		if r.Limits[i].RatioOf != "p99" {
+			t.Errorf("the ratio to %s is that of the %s", r.Limits[i].Name, r.Limits[i].RatioOf)
+		}
+	}
+	if left, err := filepath.Glob(file + "*.bench*"); err != nil || len(left) > 0 {
 		t.Errorf("the run has left %q, %v", left, err)
 	}
 }
@@ -165,16 +173,15 @@ func TestBenchHelp(t *testing.T) {
 func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"--connections":             {"--connections=0"},
-		"--duration":                {"--duration=0s"},
-		"give one of them":          {"--url=http://127.0.0.1:1", "--store=memory:"},
-		"--limit":                   {"--limit"},
-		"--way is for --consume":    {"--way=offset"},
-		"a plain consume":           {"--consume", "--batch=2"},
-		"--receive is for":          {"--receive=stream"},
-		"the time of sending":       {"--end-to-end", "--payload-bytes=3"},
-		"only PostgreSQL":           {"--store=memory:", "--brokers=2"},
-		"only with --store=postgre": {"--store=memory:", "--end-to-end", "--limit"},
+		"--connections":          {"--connections=0"},
+		"--duration":             {"--duration=0s"},
+		"give one of them":       {"--url=http://127.0.0.1:1", "--store=memory:"},
+		"--limit":                {"--limit"},
+		"--way is for --consume": {"--way=offset"},
+		"a plain consume":        {"--consume", "--batch=2"},
+		"--receive is for":       {"--receive=stream"},
+		"the time of sending":    {"--end-to-end", "--payload-bytes=3"},
+		"only PostgreSQL":        {"--store=memory:", "--brokers=2"},
 	} {
 		o := topiq(t, "", append([]string{"bench"}, args...)...)
 		if o.code != exitUsage || !strings.Contains(o.stderr, want) {

@@ -25,9 +25,9 @@ type Writer struct {
 }
 
 // Create makes a file beside that of a broker, on the same disk, with the same table of messages, its indexes and its
-// durability, that is empty at first.
-func Create(ctx context.Context, broker string, payload []byte) (*Writer, error) {
-	path := broker + ".bench"
+// durability, that is empty at first. The name tells it from those of other writers.
+func Create(ctx context.Context, broker, name string, payload []byte) (*Writer, error) {
+	path := broker + "." + name + ".bench"
 	if err := remove(path); err != nil {
 		return nil, err
 	}
