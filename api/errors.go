@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
 
+	"github.com/topiq/topiq/gen/wire"
 	"github.com/topiq/topiq/service"
 )
 
@@ -147,25 +148,12 @@ func (s *server) fail(x *exchange, r *http.Request, err error) {
 		return
 	}
 	known, refused := classify(r.Context(), err)
-	status := http.StatusInternalServerError
-	failure := failureOf(known, refused)
-	switch {
-	case refused != nil:
-		status = statusOfHTTP(refused.code)
-		if refused.allow != "" {
-			x.Header().Set("Allow", refused.allow)
-		}
-		if refused.code == CodeUnauthorized {
-			x.Header()["Www-Authenticate"] = s.challenge
-		}
-	case known != nil:
-		status = statusOf(known.Code)
+	failure, status := s.noted(r.Context(), x, known, refused, err)
+	if refused != nil && refused.allow != "" {
+		x.Header().Set("Allow", refused.allow)
 	}
-	s.logFailure(r.Context(), x, status, err)
-	x.code = string(failure.Code)
-	if status == http.StatusInternalServerError {
-		id := x.id()
-		failure.RequestID = &id
+	if refused != nil && refused.code == CodeUnauthorized {
+		x.Header()["Www-Authenticate"] = s.challenge
 	}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		x.Header().Set("Retry-After", retryAfter(known))
@@ -176,6 +164,26 @@ func (s *server) fail(x *exchange, r *http.Request, err error) {
 		text = []byte(`{"status":"failure","code":` + strconv.Quote(x.code) + `,"message":"failed"}`)
 	}
 	_ = x.send(status, text) // nobody is left to be told
+}
+
+// noted returns what is told of a failure, with its status, and logs it.
+func (s *server) noted(
+	ctx context.Context, x *exchange, known *service.Error, refused *refusal, err error,
+) (failure wire.Failure, status int) {
+	failure, status = failureOf(known, refused), http.StatusInternalServerError
+	switch {
+	case refused != nil:
+		status = statusOfHTTP(refused.code)
+	case known != nil:
+		status = statusOf(known.Code)
+	}
+	s.logFailure(ctx, x, status, err)
+	x.code = string(failure.Code)
+	if status == http.StatusInternalServerError {
+		id := x.id()
+		failure.RequestID = &id
+	}
+	return failure, status
 }
 
 // classify finds out which kind of failure an error is: one of the two results is not nil.

@@ -123,20 +123,7 @@ func (a *access) check(ctx context.Context) error {
 // endStream tells a failure, after which nothing follows. It is logged like that of any other call.
 func (s *server) endStream(ctx context.Context, out *eventWriter, err error) error {
 	known, refused := classify(ctx, err)
-	failure := failureOf(known, refused)
-	status := http.StatusInternalServerError
-	switch {
-	case refused != nil:
-		status = statusOfHTTP(refused.code)
-	case known != nil:
-		status = statusOf(known.Code)
-	}
-	out.x.code = string(failure.Code)
-	if status == http.StatusInternalServerError {
-		id := out.x.id()
-		failure.RequestID = &id
-	}
-	s.logFailure(ctx, out.x, status, err)
+	failure, _ := s.noted(ctx, out.x, known, refused, err)
 	text, err := json.Marshal(&failure)
 	if err != nil {
 		return err

@@ -94,20 +94,12 @@ func (a *Append) encode(topic string) ([]byte, error) {
 	if a.Incarnation != "" {
 		head.Incarnation = &a.Incarnation
 	}
-	raw, err := encodeJSON(head)
-	if err != nil {
-		return nil, err
-	}
-	body := append(raw[:len(raw)-1], `,"messages":[`...)
+	messages := make([][]byte, len(a.Messages))
 	for i := range a.Messages {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		message, err := a.Messages[i].encode(nil)
-		if err != nil {
+		var err error
+		if messages[i], err = a.Messages[i].encode(nil); err != nil {
 			return nil, err
 		}
-		body = append(body, message...)
 	}
-	return append(body, `]}`...), nil
+	return produceBody(&head, messages)
 }

@@ -35,22 +35,30 @@ func (p *Producer) encodeBatch(items []*item, head wire.ProduceRequest) ([]byte,
 	if p.named() {
 		head.ProdName = &p.cfg.name
 	}
+	messages := make([][]byte, len(items)) // encoded by the goroutines that sent them
+	for i, it := range items {
+		messages[i] = it.raw
+	}
+	return produceBody(&head, messages)
+}
+
+// produceBody is the body of a request: head, and as its last member the messages, which are encoded.
+func produceBody(head *wire.ProduceRequest, messages [][]byte) ([]byte, error) {
 	raw, err := encodeJSON(head)
 	if err != nil {
 		return nil, err
 	}
-	// The messages were encoded by the goroutines that sent them; put them in as the last member.
 	size := len(raw) + len(`,"messages":[]}`)
-	for _, it := range items {
-		size += len(it.raw) + 1
+	for _, message := range messages {
+		size += len(message) + 1
 	}
 	body := append(make([]byte, 0, size), raw[:len(raw)-1]...)
 	body = append(body, `,"messages":[`...)
-	for i, it := range items {
+	for i, message := range messages {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(body, it.raw...)
+		body = append(body, message...)
 	}
 	return append(body, `]}`...), nil
 }

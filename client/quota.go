@@ -52,8 +52,8 @@ func (c *Client) SetQuota(ctx context.Context, topic string, change QuotaChange)
 
 func topicQuotaOf(q wire.TopicQuota) TopicQuota {
 	return TopicQuota{
-		BytesPerSecond: orZero(q.BytesPerSecond), StoredBytes: orZero(q.StoredBytes),
-		Producers: orZero(q.Producers), Consumers: orZero(q.Consumers),
+		BytesPerSecond: orElse(q.BytesPerSecond, 0), StoredBytes: orElse(q.StoredBytes, 0),
+		Producers: orElse(q.Producers, 0), Consumers: orElse(q.Consumers, 0),
 	}
 }
 
@@ -62,8 +62,8 @@ func tokenQuotaOf(q *wire.TokenQuota) TokenQuota {
 		return TokenQuota{}
 	}
 	return TokenQuota{
-		BytesPerSecond: orZero(q.BytesPerSecond), Topics: orZero(q.Topics), TopicStoredBytes: orZero(q.TopicStoredBytes),
-		Producers: orZero(q.Producers), Consumers: orZero(q.Consumers),
+		BytesPerSecond: orElse(q.BytesPerSecond, 0), Topics: orElse(q.Topics, 0), TopicStoredBytes: orElse(q.TopicStoredBytes, 0),
+		Producers: orElse(q.Producers, 0), Consumers: orElse(q.Consumers, 0),
 	}
 }
 

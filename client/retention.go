@@ -84,8 +84,8 @@ func (c *RetentionChange) wire() wire.RetentionChange {
 
 func retentionOf(r wire.Retention) Retention {
 	kept := Retention{
-		MaxAge:   time.Duration(min(orZero(r.MaxAgeSeconds), maxSeconds)) * time.Second,
-		MaxBytes: orZero(r.MaxBytes), MaxMessages: orZero(r.MaxMessages),
+		MaxAge:   time.Duration(min(orElse(r.MaxAgeSeconds, 0), maxSeconds)) * time.Second,
+		MaxBytes: orElse(r.MaxBytes, 0), MaxMessages: orElse(r.MaxMessages, 0),
 	}
 	if r.KeepFor != nil {
 		kept.KeepFor = *r.KeepFor
@@ -95,10 +95,3 @@ func retentionOf(r wire.Retention) Retention {
 
 // maxSeconds is the longest time that a time.Duration holds, in seconds.
 const maxSeconds = int64(1<<63-1) / int64(time.Second)
-
-func orZero(n *int64) int64 {
-	if n == nil {
-		return 0
-	}
-	return *n
-}

@@ -104,7 +104,7 @@ func TestServeFailures(t *testing.T) {
 		"address already in use": {"--store=memory:", "--addr=" + taken},
 		"is not a store":         {"--store=topiq.db"},
 		"sqlite:" + file:         {"--store=sqlite:" + file},
-		"no such host":           {"--addr=nobody.invalid:0"},
+		"no such host":           {"--store=memory:", "--addr=nobody.invalid:0"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()

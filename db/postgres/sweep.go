@@ -42,9 +42,9 @@ func (s *Store) sweepDeleted(ctx context.Context, limit int64) (removed int, fou
 	if err != nil || !found {
 		return 0, false, err
 	}
-	until, err := s.sweepEnd(ctx, pgsql.FindTrimmedHeadRow{
-		Bucket: deleted.Bucket, TopicID: deleted.TopicID, FirstOffset: service.MaxInteger,
-	}, limit)
+	until, err := s.sweepEnd(ctx, pgsql.FindSweepEndParams{
+		Bucket: deleted.Bucket, TopicID: deleted.TopicID, UntilOffset: service.MaxInteger, MaxRows: limit,
+	})
 	if err != nil {
 		return 0, true, err
 	}
@@ -114,7 +114,9 @@ func (s *Store) sweepTrimmed(ctx context.Context, limit int64) (removed int, fou
 	if err != nil || !found {
 		return 0, false, err
 	}
-	until, err := s.sweepEnd(ctx, head, limit)
+	until, err := s.sweepEnd(ctx, pgsql.FindSweepEndParams{
+		Bucket: head.Bucket, TopicID: head.TopicID, FromOffset: head.SweptOffset, UntilOffset: head.FirstOffset, MaxRows: limit,
+	})
 	if err != nil {
 		return 0, true, err
 	}
@@ -141,17 +143,15 @@ func (s *Store) sweepTrimmed(ctx context.Context, limit int64) (removed int, fou
 // 2 kB of it, and a statement that takes longer than it may would fail again and again.
 const sweepBytes = 16 << 20
 
-// sweepEnd returns up to where one sweep removes the rows from the swept to the first offset.
-func (s *Store) sweepEnd(ctx context.Context, head pgsql.FindTrimmedHeadRow, limit int64) (until int64, err error) {
+// sweepEnd returns up to where one sweep removes the rows of a range.
+func (s *Store) sweepEnd(ctx context.Context, of pgsql.FindSweepEndParams) (until int64, err error) {
+	of.Bytes = sweepBytes
 	err = s.read(ctx, func(ctx context.Context, q *pgsql.Queries) error {
-		until, err = q.FindSweepEnd(ctx, pgsql.FindSweepEndParams{
-			Bucket: head.Bucket, TopicID: head.TopicID, FromOffset: head.SweptOffset, UntilOffset: head.FirstOffset,
-			MaxRows: limit, Bytes: sweepBytes,
-		})
+		until, err = q.FindSweepEnd(ctx, of)
 		return err
 	})
 	if until == 0 {
-		until = head.FirstOffset // nothing is there any more
+		until = of.UntilOffset // nothing is there any more
 	}
 	return until, err
 }
