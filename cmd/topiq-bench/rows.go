@@ -42,6 +42,8 @@ func standardRows() (rows []row) {
 			rows = append(rows, row{
 				engine: engine, name: "brokers-4", title: "produce, 64 connections to 4 brokers",
 				args: []string{"--connections=64", "--brokers=4"},
+			}, row{
+				engine: engine, name: "topics-in-turn", title: "produce, 256 connections, on 1,000 topics and on one in turn", measure: measureManyTopics,
 			})
 		}
 		if engine != "memory" { // 10^7 messages are too many for it

@@ -32,11 +32,8 @@ func endToEndBy(receive string) func(context.Context, *measurement, *result) err
 func measureLargeTopic(ctx context.Context, m *measurement, r *result) error {
 	return m.withBroker(ctx, r.row.engine, func(b *broker) error {
 		sizes := []struct{ prefix, messages string }{{"small", "10000"}, {"large", "10000000"}}
-		bench := func(ctx context.Context, prefix string, args ...string) (report, error) {
-			return m.topiqBench(ctx, append([]string{"--url=" + b.url, "--prefix=" + prefix, "--keep"}, args...)...)
-		}
 		for _, size := range sizes {
-			if _, err := bench(ctx, size.prefix, "--consume", "--way=offset", "--connections=1", "--batch=100", "--preload="+size.messages); err != nil {
+			if _, err := m.kept(ctx, b, size.prefix, "--consume", "--way=offset", "--connections=1", "--batch=100", "--preload="+size.messages); err != nil {
 				return err
 			}
 		}
@@ -45,22 +42,51 @@ func measureLargeTopic(ctx context.Context, m *measurement, r *result) error {
 			"consume": {"--consume", "--way=offset", "--batch=100", "--connections=16", "--preload=1"},
 		}
 		for _, way := range []string{"produce", "consume"} {
-			var values []float64
-			for range m.options.Rounds {
-				small, err := bench(ctx, "small", ways[way]...)
-				if err != nil {
-					return err
-				}
-				large, err := bench(ctx, "large", ways[way]...)
-				if err != nil {
-					return err
-				}
-				values = append(values, large.Topiq.MessageRate/small.Topiq.MessageRate)
+			small := func() (report, error) { return m.kept(ctx, b, "small", ways[way]...) }
+			large := func() (report, error) { return m.kept(ctx, b, "large", ways[way]...) }
+			ratios, err := m.inTurn(large, small)
+			if err != nil {
+				return err
 			}
-			r.facts = append(r.facts, factOf(way+" rate, large ÷ small", "", values))
+			r.facts = append(r.facts, factOf(way+" rate, large ÷ small", "", ratios))
 		}
 		return nil
 	})
+}
+
+// measureManyTopics measures as many connections on a thousand topics and on one, in turn.
+func measureManyTopics(ctx context.Context, m *measurement, r *result) error {
+	return m.withBroker(ctx, r.row.engine, func(b *broker) error {
+		on := func(topics string) func() (report, error) {
+			return func() (report, error) {
+				return m.kept(ctx, b, "of-"+topics, "--connections=256", "--topics="+topics)
+			}
+		}
+		ratios, err := m.inTurn(on("1000"), on("1"))
+		r.facts = append(r.facts, factOf("produce rate, 1,000 topics ÷ 1", "", ratios))
+		return err
+	})
+}
+
+// kept is a run on a broker that goes on with the topics that the last one with its prefix has left.
+func (m *measurement) kept(ctx context.Context, b *broker, prefix string, args ...string) (report, error) {
+	return m.topiqBench(ctx, append([]string{"--url=" + b.url, "--prefix=" + prefix, "--keep"}, args...)...)
+}
+
+// inTurn returns the rate of one run divided by that of another, for each round.
+func (m *measurement) inTurn(one, other func() (report, error)) (ratios []float64, err error) {
+	for range m.options.Rounds {
+		under, err := other()
+		if err != nil {
+			return nil, err
+		}
+		over, err := one()
+		if err != nil {
+			return nil, err
+		}
+		ratios = append(ratios, over.Topiq.MessageRate/under.Topiq.MessageRate)
+	}
+	return ratios, nil
 }
 
 // measureColdStart measures the start of a broker on a file that it has not made. The file may be in the memory of the
