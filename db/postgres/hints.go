@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	hintInterval = 10 * time.Millisecond
 	// hintTopics is how many topics may wait for their notification. Others are not notified of.
 	hintTopics = 1000
+	// hintBytes is the most that is in one notification, which must be shorter than 8,000. No name has a comma.
+	hintBytes = 7_900
+	hintComma = ","
 	// hintLimit bounds one notification, hintPause the wait before the next try after a failure.
 	hintLimit = 2 * time.Second
 	hintPause = time.Second
@@ -111,8 +115,28 @@ func (h *hints) send(ctx context.Context, conn *pgx.Conn, topics []string) (*pgx
 		h.own = conn.PgConn().PID()
 		h.mu.Unlock()
 	}
-	_, err := conn.Exec(ctx, "SELECT pg_notify($1, name) FROM unnest($2::text[]) AS k (name)", channel, topics)
+	_, err := conn.Exec(ctx, "SELECT pg_notify($1, names) FROM unnest($2::text[]) AS k (names)", channel, packed(topics))
 	return conn, err
+}
+
+// packed puts as many names into each notification as it holds. With one for each topic, they took a tenth of the rate from
+// producers of a thousand topics.
+func packed(topics []string) (notifications []string) {
+	var names strings.Builder
+	for _, topic := range topics {
+		if names.Len()+len(hintComma)+len(topic) > hintBytes {
+			notifications = append(notifications, names.String())
+			names.Reset()
+		}
+		if names.Len() > 0 {
+			names.WriteString(hintComma)
+		}
+		names.WriteString(topic)
+	}
+	if names.Len() > 0 {
+		notifications = append(notifications, names.String())
+	}
+	return notifications
 }
 
 // listen hears notifications until ctx ends. While it has no connection, or one that a pooler keeps
@@ -145,8 +169,11 @@ func (h *hints) hear(ctx context.Context, appended func(service.TopicName)) erro
 		h.mu.Lock()
 		own := h.own == n.PID
 		h.mu.Unlock()
-		if !own {
-			appended(service.TopicName(n.Payload))
+		if own {
+			continue
+		}
+		for topic := range strings.SplitSeq(n.Payload, hintComma) {
+			appended(service.TopicName(topic))
 		}
 	}
 }
