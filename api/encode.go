@@ -122,7 +122,7 @@ func appendPayload(b []byte, m *service.Message) ([]byte, error) {
 		b = append(b, `,"message_base64":"`...)
 		return append(base64.StdEncoding.AppendEncode(b, m.Bytes), '"'), nil
 	}
-	return jsontext.AppendQuote(append(b, `,"message":`...), m.Bytes)
+	return appendQuoted(append(b, `,"message":`...), m.Bytes)
 }
 
 func appendProducer(b []byte, m *service.Message) []byte {
