@@ -90,12 +90,12 @@ torture-root: ## Test what the fault suite does to disks, file systems and memor
 torture-table: ## Write the tables of all rounds in RESULTS=FILE into docs/guarantees.md
 	$(TORTURE) --rounds=-1 --table docs/guarantees.md
 
-# The table is that of docs/performance.md, about half an hour. A part of it is shown and not written:
+# The table is that of docs/performance.md, forty minutes. A part of it is shown and not written:
 # make bench ARGS='--only=produce-64 --engine=postgres'. Only an idle machine gives figures worth keeping.
 BENCH_ROUNDS ?= 5
 BENCH_DURATION ?= 2s
 .PHONY: bench
-bench: build postgres ## Measure the table of docs/performance.md, half an hour (ARGS='--only=produce-64', BENCH_ROUNDS, BENCH_DURATION)
+bench: build postgres ## Measure the table of docs/performance.md, forty minutes (ARGS='--only=produce-64', BENCH_ROUNDS, BENCH_DURATION)
 	go build -o bin/topiq-bench ./cmd/topiq-bench
 	bin/topiq-bench --rounds=$(BENCH_ROUNDS) --duration=$(BENCH_DURATION) --write=docs/performance.md $(ARGS)
 
