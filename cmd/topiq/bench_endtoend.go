@@ -67,12 +67,12 @@ func (b *bench) prepareEndToEnd() error {
 	if !c.Limit {
 		return nil
 	}
-	return b.addSooner(workers)
+	return b.addEndToEndLimits(workers)
 }
 
-// addSooner adds what can be waited for no longer than for a message to be received: that it is committed, where there is a disk,
+// addEndToEndLimits adds what can be waited for no longer than for a message to be received: that it is committed, where there is a disk,
 // and that its producer gets an answer.
-func (b *bench) addSooner(workers []benchWorker) error {
+func (b *bench) addEndToEndLimits(workers []benchWorker) error {
 	if !b.command.onDisk() {
 		return b.addEmpty(workers)
 	}

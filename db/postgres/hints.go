@@ -18,7 +18,8 @@ const (
 	hintInterval = 10 * time.Millisecond
 	// hintTopics is how many topics may wait for their notification. Others are not notified of.
 	hintTopics = 1000
-	// hintBytes is the most that is in one notification, which must be shorter than 8,000. No name has a comma.
+	// hintBytes is the most that one notification holds: the server refuses 8,000. hintComma stands between the names of
+	// topics, none of which has one.
 	hintBytes = 7_900
 	hintComma = ","
 	// hintLimit bounds one notification, hintPause the wait before the next try after a failure.
@@ -119,8 +120,8 @@ func (h *hints) send(ctx context.Context, conn *pgx.Conn, topics []string) (*pgx
 	return conn, err
 }
 
-// packed puts as many names into each notification as it holds. With one for each topic, they took a tenth of the rate from
-// producers of a thousand topics.
+// packed puts as many names into each notification as it holds: the server passes each one on to all that listen, and one
+// for each topic would take a tenth of the rate from producers of a thousand topics.
 func packed(topics []string) (notifications []string) {
 	var names strings.Builder
 	for _, topic := range topics {
