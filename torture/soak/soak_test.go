@@ -72,8 +72,14 @@ func TestGrows(t *testing.T) {
 			}
 			return 6_000_000
 		}), ""},
+		"a vacuum that comes late": {made(func(i int) int64 {
+			if i >= 25 {
+				return 10_000_000
+			}
+			return 6_000_000
+		}), ""},
 		"growing":        {made(func(i int) int64 { return int64(i) * 1_000_000 }), "the store"},
-		"growing faster": {made(func(i int) int64 { return int64(i) * int64(i) }), "the store"},
+		"growing faster": {made(func(i int) int64 { return int64(i) * int64(i) * 50_000 }), "the store"},
 		"too few":        {made(func(int) int64 { return 1 })[:5], "too few"},
 	} {
 		err := soak.Grows(test.samples)
