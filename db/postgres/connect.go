@@ -61,6 +61,7 @@ func parse(url string) (*pgxpool.Config, error) {
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes,
 	}}).DialContext
 	conn.OnNotice = keepWarning
+	config.PrepareConn = useBuffers
 	opened := make(dials, maxDials) // by all pools
 	config.BeforeConnect = func(_ context.Context, conn *pgx.ConnConfig) error {
 		refuseCancels(conn)
