@@ -29,6 +29,7 @@ type options struct {
 	Profiles string        `placeholder:"DIR" help:"Write where brokers have spent their time into files in this directory, for go tool pprof."`
 	Postgres string        `placeholder:"URL" help:"A server to measure on, whose user may create databases; if missing, one is started and removed afterwards."`
 	Write    string        `placeholder:"FILE" help:"Document to write the table into, between its markers, if all of it was measured."`
+	Apart    bool          `help:"Let the clients of idle-pollers wait at another process than the broker, to see what of it is the machine's."`
 	List     bool          `help:"List the rows, and measure nothing."`
 }
 

@@ -24,7 +24,7 @@ const (
 // measureIdlePollers measures what a client costs that waits for a message, and whether a produce on another
 // topic is slower while ten thousand wait: in each round without them and with them, on the same broker.
 func measureIdlePollers(ctx context.Context, m *measurement, r *result) error {
-	return m.withBroker(ctx, r.row.engine, func(b *broker) error {
+	return m.withBroker(ctx, r.row.engine, func(b *broker) (err error) {
 		topics, err := makeTopics(ctx, b.url)
 		if err != nil {
 			return err
@@ -33,13 +33,20 @@ func measureIdlePollers(ctx context.Context, m *measurement, r *result) error {
 		if err != nil {
 			return err
 		}
+		at := b
+		if m.options.Apart {
+			if at, err = m.startEmpty(ctx); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, at.stop()) }()
+		}
 		var each, alone, among, slower []float64
 		for range m.options.Rounds {
 			without, err := m.produceP99(ctx, b)
 			if err != nil {
 				return err
 			}
-			grown, with, err := m.amongPollers(ctx, b, topics)
+			grown, with, err := m.amongPollers(ctx, b, at, topics)
 			if err != nil {
 				return err
 			}
@@ -64,9 +71,9 @@ func (m *measurement) produceP99(ctx context.Context, b *broker) (float64, error
 	return report.Topiq.Latency.P99, err
 }
 
-// amongPollers is produceP99 while clients wait, and by how many kilobytes the memory of the broker has grown for each.
-func (m *measurement) amongPollers(ctx context.Context, b *broker, topics []string) (each, p99 float64, err error) {
-	each, waiting, err := b.memoryOfEach(ctx, topics)
+// amongPollers is produceP99 while clients wait somewhere, and by how many kilobytes the memory there has grown for each.
+func (m *measurement) amongPollers(ctx context.Context, b, at *broker, topics []string) (each, p99 float64, err error) {
+	each, waiting, err := at.memoryOfEach(ctx, topics)
 	defer closeAll(waiting)
 	if err != nil {
 		return 0, 0, err
@@ -93,9 +100,14 @@ func (b *broker) memoryOfEach(ctx context.Context, topics []string) (each float6
 	return (after - before) / pollers, waiting, err
 }
 
+// startEmpty starts the empty handler, where clients can wait too.
+func (m *measurement) startEmpty(ctx context.Context) (*broker, error) {
+	return m.start(ctx, "__empty", "--answer="+os.DevNull)
+}
+
 // leastOfEach measures the same with the empty handler, which waits as it is asked and does nothing else.
 func (m *measurement) leastOfEach(ctx context.Context, topics []string) (each float64, err error) {
-	b, err := m.start(ctx, "__empty", "--answer="+os.DevNull)
+	b, err := m.startEmpty(ctx)
 	if err != nil {
 		return 0, err
 	}
