@@ -164,10 +164,10 @@ func Grows(samples []Sample) error {
 	for what, of := range map[string]func(*Sample) int64{
 		"the store": func(s *Sample) int64 { return s.Disk }, "the table": func(s *Sample) int64 { return s.Table },
 	} {
-		most, last := most(before, of), most(after, of)
-		if last > most+max(most/3, late) {
+		first, last := most(before, of), most(after, of)
+		if last > first+max(first/3, late) {
 			return fmt.Errorf("%s took up to %d bytes in the first two thirds and %d in the last; %d are stored within %s",
-				what, most, last, late, lateVacuum)
+				what, first, last, late, lateVacuum)
 		}
 	}
 	if last := samples[n-1]; last.Stored < 2*last.Messages {
